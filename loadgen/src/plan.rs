@@ -1,0 +1,136 @@
+//! What a run will do, fully resolved: no defaults left open, no file format, no sockets.
+//!
+//! `scenario` makes a [`Plan`] from a file; the runner takes it from there and never sees the file's types.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+use ticker::{FeedSettings, Transport};
+
+/// A run: every variant, `trials` times each.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The scenario's file name without its ending; names the run folder.
+    pub name: String,
+    /// Path as given.
+    pub path: PathBuf,
+    /// Title for the report.
+    pub title: String,
+    /// Why the scenario exists.
+    pub why: Option<String>,
+    /// What to notice.
+    pub notice: Option<String>,
+    /// The file's text, secrets redacted.
+    #[serde(skip)]
+    pub text: String,
+    /// Trials of each variant.
+    pub trials: u32,
+    /// Seed of the order of trials and of the phases of polls.
+    pub seed: u64,
+    /// True when `--quick` shortened it.
+    pub quick: bool,
+    /// In the file's order, sweeps unrolled.
+    pub variants: Vec<VariantPlan>,
+}
+
+/// One row of the comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct VariantPlan {
+    /// Unique within the plan.
+    pub name: String,
+    /// The transport.
+    pub kind: Transport,
+    /// Which implementation of both sides: `library`.
+    pub engine: String,
+    /// The transport's options, defaults filled in.
+    pub options: TransportOptions,
+    /// The options that the file sets, for the result file.
+    pub set: BTreeMap<String, Value>,
+    /// Keys of the sweep and this variant's values.
+    pub point: BTreeMap<String, Value>,
+    /// What the server publishes.
+    pub feed: FeedSettings,
+    /// How clients come and how long they stay.
+    pub load: Load,
+    /// The name of the header profile: `minimal`, `browser`, `authenticated` or `own`.
+    pub header_profile: String,
+    /// Request header fields that every request carries besides Host, secrets filled in.
+    #[serde(skip)]
+    pub headers: Vec<(String, String)>,
+}
+
+/// Options of all transports; which of them a transport takes is said by its client file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TransportOptions {
+    /// Time between the polls of one client.
+    #[serde(with = "micros")]
+    pub interval: Duration,
+    /// Which quotes an answer holds.
+    pub mode: PollMode,
+    /// Whether a poll carries If-None-Match and may be answered 304.
+    pub conditional: bool,
+    /// Which HTTP client polls.
+    pub client: HttpClient,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            mode: PollMode::Since,
+            conditional: false,
+            client: HttpClient::Counted,
+        }
+    }
+}
+
+/// Which quotes a poll's answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PollMode {
+    /// All since the last one seen.
+    Since,
+    /// The newest of each symbol, if newer than the last one seen.
+    Latest,
+}
+
+/// Which HTTP client polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpClient {
+    /// One connection for each client, every byte counted on it.
+    Counted,
+    /// An ordinary pooled client (reqwest); its bytes come from the server's counters.
+    Pooled,
+}
+
+/// How clients come and how long they stay.
+#[derive(Clone, Debug, Serialize)]
+pub struct Load {
+    /// Number of clients.
+    pub clients: u32,
+    /// Length of the connect ramp.
+    #[serde(with = "micros")]
+    pub connect_over: Duration,
+    /// Discarded time before the window.
+    #[serde(with = "micros")]
+    pub warmup: Duration,
+    /// The window.
+    #[serde(with = "micros")]
+    pub measure: Duration,
+    /// Length of a session, over which handshake bytes are also shown amortised.
+    #[serde(with = "micros")]
+    pub session: Duration,
+}
+
+mod micros {
+    //! Durations in the result file are microseconds, as floats.
+    use std::time::Duration;
+
+    use serde::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64() * 1e6)
+    }
+}

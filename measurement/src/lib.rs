@@ -1,0 +1,13 @@
+//! What was found: histograms, delivery and staleness accounting, the byte ledger, validity, the result-file contract.
+//!
+//! This crate opens no socket, reads no clock and names no transport. Recorders are fed by one worker each and
+//! merged at the end; everything else is a pure function of recorded values.
+
+pub mod delivery;
+pub mod histogram;
+pub mod ledger;
+pub mod metrics;
+pub mod result;
+pub mod staleness;
+pub mod summary;
+pub mod validity;

@@ -1,0 +1,595 @@
+//! The result file, `tickertape-result/1`: its types and nothing else. Field names are a contract; more may be added, none renamed.
+//!
+//! Times are microseconds as floats (`_us`), sizes are bytes. What a machine or a transport cannot tell is
+//! null, and [`Trial::unavailable`] says why.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Value of [`RunResult::format`] that this version writes.
+pub const FORMAT: &str = "tickertape-result/1";
+
+/// One run: all variants of a scenario with their trials.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Hash over the manifest, the scenario and the start time, in hexadecimal.
+    pub id: String,
+    /// The command line that made this result.
+    pub command: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub finished_at: String,
+    /// Whether every planned trial was run to its end.
+    pub status: Status,
+    /// Why the status is not complete.
+    pub partial_reason: Option<String>,
+    /// What was asked.
+    pub scenario: ScenarioInfo,
+    /// Under which conditions.
+    pub manifest: Manifest,
+    /// What was found, in the scenario's order.
+    pub variants: Vec<Variant>,
+}
+
+/// How a run or a trial ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// To its planned end.
+    #[default]
+    Complete,
+    /// Stopped before its end; what it holds is real.
+    Partial,
+    /// Without usable figures.
+    Failed,
+}
+
+/// The scenario as it was read and resolved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioInfo {
+    /// Path as given on the command line.
+    pub path: String,
+    /// Title.
+    pub title: String,
+    /// Why the scenario exists.
+    pub why: Option<String>,
+    /// What to notice.
+    pub notice: Option<String>,
+    /// The scenario file, whole, secrets redacted.
+    pub text: String,
+    /// The resolved plan.
+    pub plan: Value,
+}
+
+/// Conditions of the run, in three classes of comparability.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Differences here make any comparison meaningless.
+    pub must_match: BTreeMap<String, Value>,
+    /// Differences here make a comparison of times and cost meaningless.
+    pub timed_must_match: BTreeMap<String, Value>,
+    /// Worth knowing.
+    pub recorded: BTreeMap<String, Value>,
+}
+
+/// One row of the comparison: a transport with its options at one point of the sweep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Unique within the run.
+    pub name: String,
+    /// The transport's name; a label to everything that reads results.
+    pub kind: String,
+    /// `library` or `direct`.
+    pub engine: String,
+    /// Options that differ from the defaults, as in the scenario file.
+    pub options: BTreeMap<String, Value>,
+    /// Keys of the sweep and this variant's values.
+    pub point: BTreeMap<String, Value>,
+    /// What theory expects of it.
+    pub model: Model,
+    /// Clients asked for.
+    pub clients: u64,
+    /// In the order in which they were run.
+    pub trials: Vec<Trial>,
+    /// Dotted metric name -> summary over the trials.
+    pub summary: BTreeMap<String, Summary>,
+}
+
+/// Which closed form describes a variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Who starts a delivery.
+    pub kind: ModelKind,
+    /// Poll period in microseconds; null unless `pull`.
+    pub period_us: Option<f64>,
+    /// Expected mean delivery delay in microseconds, without the one-way delay; null when unknown.
+    pub expected_delay_us: Option<f64>,
+}
+
+/// Who starts a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// The client asks on a timetable.
+    Pull,
+    /// The client asks and the server holds the answer.
+    Held,
+    /// The server sends when there is news.
+    #[default]
+    Push,
+}
+
+/// A figure over all trials of a variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Median over the trials that have the figure.
+    pub median: f64,
+    /// Lower end: the smallest value below 6 trials, else of the 95 % interval of the median.
+    pub low: f64,
+    /// Upper end, likewise.
+    pub high: f64,
+    /// Trials that have the figure.
+    pub trials: u64,
+}
+
+/// One trial: a fresh server process and fresh connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Number of the trial within its variant, from 0.
+    pub index: u64,
+    /// Position in the whole run, from 0.
+    pub order: u64,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed or is partial.
+    pub error: Option<String>,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Length of the measure phase in seconds.
+    pub window_s: f64,
+    /// What can be trusted.
+    pub validity: Validity,
+    /// Connections.
+    pub clients: Clients,
+    /// Counts of updates; quotes are selected by their due time in the window.
+    pub updates: Updates,
+    /// Whether the feed and the pollers kept their timetable.
+    pub schedule: ScheduleReport,
+    /// r − g: from the due instant to the receipt.
+    pub delivery_delay: Option<Histogram>,
+    /// a − g: from the due instant to the publication.
+    pub publisher_lag: Option<Histogram>,
+    /// r − a: from the publication to the receipt.
+    pub transit: Option<Histogram>,
+    /// Delay until this or a newer quote of the symbol arrived, over all updates.
+    pub reflection_delay: Option<Histogram>,
+    /// Requests: from the planned instant to the whole answer.
+    pub response_time: Option<Histogram>,
+    /// From the planned instant of a client's action to the action.
+    pub action_lag: Option<Histogram>,
+    /// Staleness averaged over symbols and clients.
+    pub per_symbol: Option<PerSymbol>,
+    /// Staleness of "any symbol on the screen is wrong".
+    pub whole_screen: Option<WholeScreen>,
+    /// Spread of the mean delivery delay over clients.
+    pub fairness: Option<Fairness>,
+    /// From the first SYN to an established stream (TCP, TLS, upgrade or first answer).
+    pub connect: Option<Histogram>,
+    /// From the established stream, or t0 if later, to the first update.
+    pub first_update: Option<Histogram>,
+    /// From a fault's end to the first update due after it.
+    pub reconnect_to_fresh: Option<Histogram>,
+    /// Requests of the measure phase; null for pure push.
+    pub requests: Option<Requests>,
+    /// Bytes.
+    pub bytes: Bytes,
+    /// Cost of the server process in the measure phase.
+    pub server: Process,
+    /// Cost of the load generator in the measure phase.
+    pub loadgen: Process,
+    /// The smallest delay this machine can resolve, with the same number of clients.
+    pub floor: Option<Histogram>,
+    /// One row a second of the measure phase.
+    pub series: Vec<SeriesRow>,
+    /// One client's receptions in the measure phase, bounded.
+    pub trace: Option<Trace>,
+    /// Dotted field name -> why it is null.
+    pub unavailable: BTreeMap<String, String>,
+}
+
+/// What can be trusted in a trial.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Validity {
+    /// True when no class is invalid.
+    pub valid: bool,
+    /// Verdict for each class.
+    pub classes: Classes,
+    /// Everything that was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// Verdict for each class of figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Classes {
+    /// Updates, requests, connections.
+    pub counts: Verdict,
+    /// The byte ledger.
+    pub bytes: Verdict,
+    /// Delays and staleness.
+    pub timing: Verdict,
+    /// CPU, memory, switches.
+    pub cost: Verdict,
+}
+
+/// One class's verdict, from good to bad.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing against it.
+    #[default]
+    Ok,
+    /// Some percentile is below what could be resolved; the rest stands.
+    Unresolved,
+    /// The figures must not be used.
+    Invalid,
+}
+
+/// A class of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Updates, requests, connections.
+    Counts,
+    /// The byte ledger.
+    Bytes,
+    /// Delays and staleness.
+    Timing,
+    /// CPU, memory, switches.
+    Cost,
+}
+
+/// Something that was noticed about a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable, dotted.
+    pub code: String,
+    /// Which figures it is about.
+    pub class: Class,
+    /// How bad.
+    pub severity: Severity,
+    /// One plain sentence.
+    pub message: String,
+    /// The figure that was found, with its unit.
+    pub figure: String,
+    /// The limit it was held against, with its unit.
+    pub limit: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Changes nothing.
+    Note,
+    /// One percentile is not resolved.
+    Unresolved,
+    /// The class's figures must not be used.
+    Invalid,
+}
+
+/// Connections of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Asked for.
+    pub asked: u64,
+    /// Established at the start of the measure phase.
+    pub connected: u64,
+    /// Lost unexpectedly.
+    pub disconnected: u64,
+    /// Established again.
+    pub reconnected: u64,
+}
+
+/// Counts of updates over all clients. `expected = delivered_once + coalesced + lost + pending_at_end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Updates {
+    /// Quotes the server published with a due time in the window.
+    pub generated: u64,
+    /// Sum over clients of the quotes due in the window while subscribed.
+    pub expected: u64,
+    /// Of these, received at least once.
+    pub delivered_once: u64,
+    /// Of these, replaced by a newer quote of the same symbol by design.
+    pub coalesced: u64,
+    /// Of these, never received though something newer was.
+    pub lost: u64,
+    /// Of these, not received when the drain ended, with nothing newer received.
+    pub pending_at_end: u64,
+    /// Receptions beyond the first.
+    pub duplicated: u64,
+    /// First receptions after a newer quote.
+    pub reordered: u64,
+    /// Quotes received in snapshots.
+    pub snapshot: u64,
+    /// Distinct quotes among the delivered.
+    pub distinct: u64,
+}
+
+/// Whether the feed and the pollers kept their timetable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleReport {
+    /// Quotes a second by the schedule, in the window.
+    pub wanted_per_second: f64,
+    /// Quotes a second that were published.
+    pub achieved_per_second: f64,
+    /// Polls due while the one before was still under way; sent late.
+    pub late_polls: u64,
+    /// Polls never sent.
+    pub dropped_polls: u64,
+}
+
+/// A distribution of durations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Samples.
+    pub count: u64,
+    /// Distinct events behind the samples: quotes for push, polls for polling.
+    pub distinct: u64,
+    /// Smallest.
+    pub min_us: Option<f64>,
+    /// Exact mean.
+    pub mean_us: Option<f64>,
+    /// Median.
+    pub p50_us: Option<f64>,
+    /// 90th percentile.
+    pub p90_us: Option<f64>,
+    /// 99th percentile; null without 10 distinct events above it.
+    pub p99_us: Option<f64>,
+    /// 99.9th percentile; null without 10 distinct events above it.
+    pub p999_us: Option<f64>,
+    /// Largest.
+    pub max_us: Option<f64>,
+    /// Percentiles (as `p99`) that noise makes unreliable; they are shown grey.
+    pub unresolved: Vec<String>,
+    /// The whole histogram in nanoseconds: HdrHistogram V2, compressed, base64.
+    pub hdr: String,
+}
+
+/// A time-weighted distribution of lags: a lag grows as a ramp from `start` to `end`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimeWeighted {
+    /// Ramps.
+    pub count: u64,
+    /// Distinct events that ended a ramp.
+    pub distinct: u64,
+    /// Observed time over all clients and symbols, in seconds.
+    pub total_s: f64,
+    /// Average over time, zero lag included.
+    pub mean_us: Option<f64>,
+    /// The lag that is exceeded half of the time.
+    pub p50_us: Option<f64>,
+    /// The lag that is exceeded a tenth of the time.
+    pub p90_us: Option<f64>,
+    /// The lag that is exceeded a hundredth of the time; null without enough ramps.
+    pub p99_us: Option<f64>,
+    /// Largest lag.
+    pub max_us: Option<f64>,
+    /// Percentiles that noise makes unreliable.
+    pub unresolved: Vec<String>,
+    /// Lags at the starts of the ramps, as in [`Histogram::hdr`].
+    pub hdr_start: String,
+    /// Lags at the ends of the ramps, as in [`Histogram::hdr`].
+    pub hdr_end: String,
+}
+
+/// A mean in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mean {
+    /// Time average.
+    pub mean_us: f64,
+}
+
+/// Age of information: mean over time and the distribution of its peaks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Age {
+    /// Time average.
+    pub mean_us: f64,
+    /// Age just before each fresh reception.
+    pub peak: Histogram,
+}
+
+/// Versions behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VersionLag {
+    /// Time average.
+    pub mean: f64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// Staleness of one symbol, averaged over symbols and clients.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerSymbol {
+    /// Share of time in which the shown price is not the newest.
+    pub out_of_sync_share: f64,
+    /// How long the shown price has been wrong.
+    pub sync_lag: TimeWeighted,
+    /// Age above what a client without delay would show.
+    pub excess_age: Mean,
+    /// Age of the shown price.
+    pub age: Age,
+    /// Prices behind.
+    pub version_lag: VersionLag,
+}
+
+/// Staleness of a screen with all symbols.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WholeScreen {
+    /// Share of time in which any shown price is not the newest.
+    pub out_of_sync_share: f64,
+    /// How long any shown price has been wrong.
+    pub sync_lag: TimeWeighted,
+}
+
+/// Spread over clients of their mean delivery delay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fairness {
+    /// Median client.
+    pub p50_us: f64,
+    /// 99th percentile of the clients; null with too few clients.
+    pub p99_us: Option<f64>,
+    /// Jain's index (Σx)² / (n Σx²): 1 when all clients are alike.
+    pub jain: f64,
+}
+
+/// Requests of the measure phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Answered.
+    pub sent: u64,
+    /// Brought at least one new quote.
+    pub useful: u64,
+    /// Brought none.
+    pub empty: u64,
+    /// `empty / sent`.
+    pub useless_share: f64,
+}
+
+/// Bytes of a trial, over all clients.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Server to client, measure phase.
+    pub received: Layers,
+    /// Client to server, measure phase.
+    pub sent: Layers,
+    /// The connect phase.
+    pub handshake: Handshake,
+    /// Delivered updates of the measure phase × `quote_bytes`.
+    pub canonical_payload: u64,
+    /// Costs that recur more rarely than the window is long, both directions, a client and second.
+    pub periodic: f64,
+    /// The kernel's own counts over the connections' lives.
+    pub kernel: Kernel,
+    /// Estimate of IP and TCP headers, both directions, measure phase; null without TCP_INFO.
+    pub tcp_ip_estimate: Option<u64>,
+    /// Whether layers, sockets and kernel agree to the byte in every phase and direction.
+    pub balanced: bool,
+    /// (app framing + transport framing + headers, both directions) / delivered updates, in bytes.
+    pub header_overhead_per_update: Option<f64>,
+}
+
+/// Bytes of the connect phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handshake {
+    /// Server to client.
+    pub received: Layers,
+    /// Client to server.
+    pub sent: Layers,
+}
+
+/// Bytes by layer. The first five add up to the sixth, which is counted separately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// Encoded updates as they are on the wire.
+    pub payload: u64,
+    /// SSE fields, JSON envelopes, heartbeats.
+    pub app_framing: u64,
+    /// Chunk heads, WebSocket heads, masks and control frames.
+    pub transport_framing: u64,
+    /// Start lines, header fields, blank lines, trailers.
+    pub headers: u64,
+    /// Record overhead.
+    pub tls: u64,
+    /// What moved through the socket.
+    pub socket_total: u64,
+}
+
+/// TCP_INFO summed over the client ends, from connect to close.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Payload bytes received.
+    pub received: u64,
+    /// Payload bytes sent, retransmissions left out.
+    pub sent: u64,
+    /// Segments received.
+    pub segments_in: u64,
+    /// Segments sent.
+    pub segments_out: u64,
+    /// Segments retransmitted.
+    pub retransmitted: u64,
+}
+
+/// Cost of a process in the measure phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// User and system time of all threads.
+    pub cpu_seconds: Option<f64>,
+    /// Of it, the publisher thread's (server only).
+    pub publisher_cpu_seconds: Option<f64>,
+    /// `cpu_seconds` per delivered update.
+    pub cpu_us_per_update: Option<f64>,
+    /// Resident set at the end of the window.
+    pub rss_bytes: Option<u64>,
+    /// Largest resident set so far.
+    pub rss_peak_bytes: Option<u64>,
+    /// Growth of the resident set from before the first connection, per client.
+    pub rss_per_client_bytes: Option<f64>,
+    /// Voluntary context switches per delivered update.
+    pub voluntary_switches_per_update: Option<f64>,
+    /// Socket reads and writes per delivered update.
+    pub socket_calls_per_update: Option<f64>,
+    /// Heap allocations per delivered update.
+    pub allocations_per_update: Option<f64>,
+    /// Time spent runnable but not running, as a share of the window (load generator only).
+    pub run_delay_share: Option<f64>,
+    /// Cores the process was pinned to.
+    pub cores: Vec<u32>,
+}
+
+/// One second of the measure phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeriesRow {
+    /// Start of the second, from the start of the window.
+    pub t_s: f64,
+    /// Median delivery delay of quotes received in it.
+    pub delay_p50_us: Option<f64>,
+    /// 99th percentile.
+    pub delay_p99_us: Option<f64>,
+    /// Largest.
+    pub delay_max_us: Option<f64>,
+    /// Quotes received in it, over all clients.
+    pub delivered: u64,
+    /// Bytes both ways in it, over all clients.
+    pub bytes: u64,
+    /// Largest lag of the generator's own planned actions in it.
+    pub lag_us: Option<f64>,
+}
+
+/// One client's receptions of one symbol: enough to draw its staleness.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Index of the client.
+    pub client: u64,
+    /// The symbol's name.
+    pub symbol: String,
+    /// Due instants of the symbol's quotes, microseconds from the start of the window (negative: before it).
+    pub due_us: Vec<f64>,
+    /// Receptions in order.
+    pub receptions: Vec<Reception>,
+}
+
+/// A reception of a trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reception {
+    /// Instant of the receipt, microseconds from the start of the window.
+    pub at_us: f64,
+    /// Due instant of the quote, microseconds from the start of the window.
+    pub due_us: f64,
+}

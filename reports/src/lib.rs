@@ -1,0 +1,1 @@
+//! Result files -> HTML, plots, Markdown and HdrHistogram logs.

@@ -1,0 +1,1 @@
+//! Reference servers: one feed, every transport, one file each.

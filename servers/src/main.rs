@@ -1,0 +1,2 @@
+//! The reference servers as a program of their own.
+fn main() {}

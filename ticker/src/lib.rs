@@ -1,0 +1,15 @@
+//! What is sent: the quote, the seeded feed schedule, its encoding, the clock and the one list of transports.
+//!
+//! This crate opens no socket, spawns no task and knows neither servers nor clients. Everything but
+//! [`clock`] is a pure function of its arguments.
+
+pub mod clock;
+pub mod quote;
+pub mod random;
+pub mod schedule;
+pub mod transport;
+
+pub use clock::Anchor;
+pub use quote::{Quote, QuoteView, symbol_name};
+pub use schedule::{Arrivals, Due, FeedError, FeedSettings, Schedule, Timetable};
+pub use transport::Transport;

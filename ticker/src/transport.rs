@@ -1,0 +1,74 @@
+//! The one list of transports. Servers and clients match it exhaustively, so the compiler names what is missing.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A way to bring quotes from the server to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// The client asks on a fixed timetable (AJAX polling).
+    Polling,
+    /// Server-sent events, `text/event-stream` (WHATWG HTML, section 9.2).
+    Sse,
+    /// The WebSocket protocol (RFC 6455).
+    #[serde(rename = "websocket")]
+    WebSocket,
+}
+
+impl Transport {
+    /// Every transport, in the order in which lists show them.
+    pub const ALL: [Self; 3] = [Self::Polling, Self::Sse, Self::WebSocket];
+
+    /// The name that scenario files use as `kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::Sse => "sse",
+            Self::WebSocket => "websocket",
+        }
+    }
+
+    /// One line for `loadgen list`.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Polling => "the client asks for what is new on a fixed timetable",
+            Self::Sse => "one long HTTP response, an event for each quote",
+            Self::WebSocket => "one upgraded connection, a message for each quote",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Transport {
+    type Err = UnknownTransport;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTransport> {
+        Self::ALL.into_iter().find(|transport| transport.name() == name).ok_or_else(|| UnknownTransport(name.to_owned()))
+    }
+}
+
+/// A name that is not in [`Transport::ALL`].
+#[derive(Debug, thiserror::Error)]
+#[error("unknown transport {0:?}")]
+pub struct UnknownTransport(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_in_text_and_in_json() {
+        for transport in Transport::ALL {
+            assert_eq!(transport.name().parse::<Transport>().unwrap(), transport);
+            assert_eq!(serde_json::to_string(&transport).unwrap(), format!("{:?}", transport.name()));
+        }
+        assert!("carrier-pigeon".parse::<Transport>().is_err());
+    }
+}
