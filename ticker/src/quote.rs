@@ -16,8 +16,8 @@ pub const SHORTEST_BYTES: u32 = 110;
 pub const LONGEST_BYTES: u32 = 60_000;
 
 const WELL_KNOWN: [&str; 16] = [
-    "ACME", "BOLT", "CRUX", "DUNE", "ECHO", "FLUX", "GRIT", "HALO", "IRIS", "JADE", "KITE", "LUNA", "MINT", "NOVA",
-    "OPAL", "PIKE",
+    "ACME", "BOLT", "CRUX", "DUNE", "ECHO", "FLUX", "GRIT", "HALO", "IRIS", "JADE", "KITE", "LUNA", "MINT",
+    "NOVA", "OPAL", "PIKE",
 ];
 
 /// The name of symbol `index`: four capital letters, distinct for all indices below [`MOST_SYMBOLS`].

@@ -162,8 +162,9 @@ impl Schedule {
 
     /// A step of 1 to [`LARGEST_STEP_CENTS`] up or down, turned round at the ends of the range.
     fn step_price(&mut self, symbol: u32, seq: u64) -> u64 {
-        let drawn = random::below(self.settings.seed, STREAM_PRICES, u64::MAX / 2 + seq, 2 * LARGEST_STEP_CENTS);
-        let (step, up) = (drawn / 2 + 1, drawn % 2 == 0);
+        let drawn =
+            random::below(self.settings.seed, STREAM_PRICES, u64::MAX / 2 + seq, 2 * LARGEST_STEP_CENTS);
+        let (step, up) = (drawn / 2 + 1, drawn.is_multiple_of(2));
         let cents = &mut self.cents[symbol as usize];
         let up = if up { *cents + step <= HIGHEST_CENTS } else { *cents < LOWEST_CENTS + step };
         *cents = if up { *cents + step } else { *cents - step };
@@ -190,6 +191,7 @@ impl Iterator for Schedule {
 pub struct Timetable {
     offsets_ns: Vec<u64>,
     symbols: Vec<u32>,
+    positions: Vec<u32>,
     by_symbol: Vec<Vec<u64>>,
 }
 
@@ -199,12 +201,15 @@ impl Timetable {
         let mut table = Self {
             offsets_ns: Vec::new(),
             symbols: Vec::new(),
+            positions: Vec::new(),
             by_symbol: vec![Vec::new(); settings.symbols as usize],
         };
         for due in Schedule::new(settings)? {
             table.offsets_ns.push(due.offset_ns);
             table.symbols.push(due.symbol);
-            table.by_symbol[due.symbol as usize].push(due.seq);
+            let of_symbol = &mut table.by_symbol[due.symbol as usize];
+            table.positions.push(of_symbol.len() as u32);
+            of_symbol.push(due.seq);
             if due.offset_ns > horizon_ns {
                 break;
             }
@@ -222,6 +227,12 @@ impl Timetable {
     #[inline]
     pub fn symbol(&self, seq: u64) -> Option<u32> {
         self.symbols.get((seq as usize).checked_sub(1)?).copied()
+    }
+
+    /// Index of quote `seq` within [`Self::of_symbol`]; `None` beyond the horizon or for 0.
+    #[inline]
+    pub fn position(&self, seq: u64) -> Option<u32> {
+        self.positions.get((seq as usize).checked_sub(1)?).copied()
     }
 
     /// The sequence numbers of one symbol, ascending.
@@ -322,6 +333,7 @@ mod tests {
         assert_eq!(table.offset_ns(1), Some(10_000_000));
         assert_eq!((table.offset_ns(0), table.symbol(102)), (None, None));
         assert_eq!(table.of_symbol(1)[..3], [2, 10, 18]);
+        assert_eq!((table.position(10), table.position(2)), (Some(1), Some(0)));
         assert_eq!(table.due_between(20_000_000, 50_000_000), 2..5);
         assert_eq!(table.due_between(50_000_000, 20_000_000), 5..5);
     }

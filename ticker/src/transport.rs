@@ -50,7 +50,10 @@ impl FromStr for Transport {
     type Err = UnknownTransport;
 
     fn from_str(name: &str) -> Result<Self, UnknownTransport> {
-        Self::ALL.into_iter().find(|transport| transport.name() == name).ok_or_else(|| UnknownTransport(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|transport| transport.name() == name)
+            .ok_or_else(|| UnknownTransport(name.to_owned()))
     }
 }
 

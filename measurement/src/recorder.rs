@@ -1,0 +1,501 @@
+//! What one worker records of its clients: receptions in, mergeable sums out. No lock, log or allocation per quote.
+//!
+//! The caller stamps first and parses after; all instants come in as CLOCK_MONOTONIC nanoseconds.
+
+use std::{ops::Range, sync::Arc};
+
+use ticker::Timetable;
+
+use crate::{
+    delivery::{DeliveryLog, Reception},
+    histogram::Recorder as Durations,
+    result,
+    series::Series,
+    staleness::{Shown, Staleness, Window},
+};
+
+const LONGEST_TRACE: usize = 2_000;
+const TRACED_SYMBOL: u32 = 0;
+
+/// What all recorders of a trial share.
+#[derive(Clone)]
+pub struct Frame {
+    /// The feed's schedule, to beyond the end of the drain.
+    pub table: Arc<Timetable>,
+    /// The instant from which the schedule's offsets count.
+    pub t0_ns: u64,
+    /// The measure phase, in nanoseconds after t0.
+    pub window: Window,
+    /// Whether the transport leaves out what a newer quote of the symbol replaces.
+    pub coalesces: bool,
+}
+
+impl Frame {
+    /// The sequence numbers due in the window.
+    pub fn seqs(&self) -> Range<u64> {
+        self.table.due_between(self.window.start, self.window.end)
+    }
+
+    /// Nanoseconds after t0; 0 for what was before.
+    #[inline]
+    pub fn offset(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_sub(self.t0_ns)
+    }
+}
+
+struct Client {
+    log: DeliveryLog,
+    shown: Vec<Shown>,
+    /// The oldest quote that is neither received nor overtaken, and since when it is the oldest.
+    frontier: u64,
+    frontier_since_ns: u64,
+    delay_sum_ns: u128,
+    delays: u64,
+    waits_for_first_since_ns: Option<u64>,
+}
+
+/// The counts of a worker's clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Receptions of quotes due in the window, by kind.
+    pub delivered_once: u64,
+    /// See [`result::Updates`].
+    pub duplicated: u64,
+    /// See [`result::Updates`].
+    pub reordered: u64,
+    /// See [`result::Updates`].
+    pub snapshot: u64,
+    /// Receptions of any quote at an instant in the window.
+    pub received_in_window: u64,
+    /// Requests answered in the window.
+    pub requests: u64,
+    /// Of them, with at least one new quote.
+    pub useful: u64,
+    /// Polls sent after their planned instant because the one before was under way.
+    pub late_polls: u64,
+    /// Quotes that are not in the schedule.
+    pub unknown: u64,
+}
+
+/// One worker's recorder.
+pub struct Recorder {
+    frame: Frame,
+    seqs: Range<u64>,
+    clients: Vec<Client>,
+    sums: Sums,
+}
+
+/// What recorders add up to.
+#[derive(Clone)]
+pub struct Sums {
+    /// r − g.
+    pub delay: Durations,
+    /// r − a.
+    pub transit: Durations,
+    /// Until this or a newer quote of the symbol.
+    pub reflection: Durations,
+    /// Requests from the planned instant.
+    pub response: Durations,
+    /// Lag of the generator's planned actions.
+    pub action_lag: Durations,
+    /// Connection set-up.
+    pub connect: Durations,
+    /// From the stream, or t0, to the first update.
+    pub first_update: Durations,
+    /// Integrals of staleness.
+    pub staleness: Staleness,
+    /// Rows by second.
+    pub series: Series,
+    /// Counts.
+    pub counts: Counts,
+    /// Publisher lag + 1 in microseconds by quote of the window; 0 where the quote was not delivered.
+    publisher_lag_us: Vec<u64>,
+    trace: Option<result::Trace>,
+}
+
+impl Recorder {
+    /// A recorder for `clients` clients; with `trace`, the first one's receptions are kept.
+    pub fn new(frame: Frame, clients: usize, trace: bool) -> Self {
+        let seqs = frame.seqs();
+        let symbols = frame.table.symbols() as usize;
+        let client = || Client {
+            log: DeliveryLog::default(),
+            shown: vec![Shown::default(); symbols],
+            frontier: 1,
+            frontier_since_ns: 0,
+            delay_sum_ns: 0,
+            delays: 0,
+            waits_for_first_since_ns: None,
+        };
+        let sums = Sums {
+            delay: Durations::default(),
+            transit: Durations::default(),
+            reflection: Durations::default(),
+            response: Durations::default(),
+            action_lag: Durations::default(),
+            connect: Durations::default(),
+            first_update: Durations::default(),
+            staleness: Staleness::default(),
+            series: Series::new(frame.window.end - frame.window.start),
+            counts: Counts::default(),
+            publisher_lag_us: vec![0; (seqs.end - seqs.start) as usize],
+            trace: trace.then(result::Trace::default),
+        };
+        Self { clients: (0..clients).map(|_| client()).collect(), frame, seqs, sums }
+    }
+
+    /// The schedule and the window.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// A client's stream stands; it began to connect at `from_ns`.
+    pub fn connected(&mut self, client: usize, from_ns: u64, at_ns: u64) {
+        self.sums.connect.record(at_ns.saturating_sub(from_ns));
+        self.clients[client].waits_for_first_since_ns = Some(at_ns.max(self.frame.t0_ns));
+    }
+
+    /// A snapshot up to sequence number `last` with the quotes `seqs`: shown, but not a delivery.
+    pub fn snapshot(&mut self, client: usize, last: u64, seqs: impl Iterator<Item = u64>, at_ns: u64) {
+        let at = self.frame.offset(at_ns);
+        for seq in seqs {
+            self.sums.counts.snapshot += 1;
+            self.show(client, seq, at);
+        }
+        let state = &mut self.clients[client];
+        if state.log.subscribed_after().is_none() {
+            state.frontier = last + 1;
+            state.frontier_since_ns = at;
+        }
+        state.log.snapshot(last);
+        self.advance_screen(client, at);
+    }
+
+    /// Quote `seq`, published at `sent_ns` (to the microsecond), was received whole at `at_ns`.
+    ///
+    /// Call [`Self::batch_end`] after the last quote of one read or answer.
+    #[inline]
+    pub fn quote(&mut self, client: usize, seq: u64, sent_ns: u64, at_ns: u64) -> Reception {
+        let at = self.frame.offset(at_ns);
+        let Some(due) = self.frame.table.offset_ns(seq) else {
+            self.sums.counts.unknown += 1;
+            return Reception::Duplicate;
+        };
+        let reception = self.clients[client].log.receive(seq);
+        self.show(client, seq, at);
+        let in_window = self.seqs.contains(&seq);
+        self.sums.counts.received_in_window += u64::from(self.frame.window.contains(&at));
+        match reception {
+            Reception::Duplicate => {
+                self.sums.counts.duplicated += u64::from(in_window);
+                return reception;
+            }
+            Reception::Late => self.sums.counts.reordered += u64::from(in_window),
+            Reception::Fresh => {}
+        }
+        let delay = at.saturating_sub(due);
+        self.note_first(client, at_ns);
+        if self.frame.window.contains(&at) {
+            self.sums.series.delivered(at - self.frame.window.start, delay);
+        }
+        if in_window {
+            self.sums.counts.delivered_once += 1;
+            self.sums.delay.record(delay);
+            self.sums.transit.record(at_ns.saturating_sub(sent_ns));
+            let state = &mut self.clients[client];
+            state.delay_sum_ns += u128::from(delay);
+            state.delays += 1;
+            let lag_us = self.frame.offset(sent_ns).saturating_sub(due) / 1_000;
+            self.sums.publisher_lag_us[(seq - self.seqs.start) as usize] = lag_us + 1;
+        }
+        reception
+    }
+
+    /// All quotes of one read or answer are recorded.
+    #[inline]
+    pub fn batch_end(&mut self, client: usize, at_ns: u64) {
+        self.advance_screen(client, self.frame.offset(at_ns));
+    }
+
+    /// A request planned for `planned_ns` was sent at `sent_ns` and answered whole at `done_ns`.
+    pub fn request(&mut self, planned_ns: u64, done_ns: u64, new_quotes: usize) {
+        if !self.frame.window.contains(&self.frame.offset(planned_ns)) || planned_ns < self.frame.t0_ns {
+            return;
+        }
+        self.sums.response.record(done_ns.saturating_sub(planned_ns));
+        self.sums.counts.requests += 1;
+        self.sums.counts.useful += u64::from(new_quotes > 0);
+    }
+
+    /// An action planned for `planned_ns` happened at `at_ns`; `late` if an unfinished one before held it up.
+    pub fn action(&mut self, planned_ns: u64, at_ns: u64, late: bool) {
+        let planned = self.frame.offset(planned_ns);
+        if !self.frame.window.contains(&planned) || planned_ns < self.frame.t0_ns {
+            return;
+        }
+        let lag = at_ns.saturating_sub(planned_ns);
+        self.sums.action_lag.record(lag);
+        self.sums.counts.late_polls += u64::from(late);
+        self.sums.series.lag(planned - self.frame.window.start, lag);
+    }
+
+    /// `bytes` moved either way at `at_ns`.
+    #[inline]
+    pub fn moved(&mut self, bytes: u64, at_ns: u64) {
+        let at = self.frame.offset(at_ns);
+        if self.frame.window.contains(&at) {
+            self.sums.series.moved(at - self.frame.window.start, bytes);
+        }
+    }
+
+    fn note_first(&mut self, client: usize, at_ns: u64) {
+        if let Some(since) = self.clients[client].waits_for_first_since_ns.take() {
+            self.sums.first_update.record(at_ns.saturating_sub(since));
+        }
+    }
+
+    fn show(&mut self, client: usize, seq: u64, at: u64) {
+        let table = &self.frame.table;
+        let (Some(symbol), Some(position)) = (table.symbol(seq), table.position(seq)) else {
+            return;
+        };
+        let state = &mut self.clients[client];
+        let shown = &mut state.shown[symbol as usize];
+        let first = shown.covered() == 0;
+        let covered = self.sums.staleness.receive(table, &self.frame.window, shown, (symbol, position), at);
+        let after = state.log.subscribed_after().unwrap_or(u64::MAX);
+        for &covered_seq in &table.of_symbol(symbol)[covered.start as usize..covered.end as usize] {
+            if covered_seq > after && self.seqs.contains(&covered_seq) {
+                let due = table.offset_ns(covered_seq).unwrap_or(at);
+                self.sums.reflection.record(at.saturating_sub(due));
+            }
+        }
+        if client == 0 && symbol == TRACED_SYMBOL && (first || !covered.is_empty()) {
+            self.trace(seq, at);
+        }
+    }
+
+    fn trace(&mut self, seq: u64, at: u64) {
+        let Some(trace) = &mut self.sums.trace else { return };
+        let from_window = |offset: u64| (offset as f64 - self.frame.window.start as f64) / 1e3;
+        let due_us = from_window(self.frame.table.offset_ns(seq).unwrap_or(at));
+        if at > self.frame.window.end || trace.receptions.len() >= LONGEST_TRACE {
+            return;
+        }
+        let reception = result::Reception { at_us: from_window(at), due_us };
+        // What was shown when the window opened is enough of the time before it.
+        if at < self.frame.window.start {
+            trace.receptions.clear();
+        }
+        trace.receptions.push(reception);
+    }
+
+    /// Moves the frontier over everything that is received or overtaken.
+    fn advance_screen(&mut self, client: usize, at: u64) {
+        let table = &self.frame.table;
+        let state = &mut self.clients[client];
+        let mut frontier = state.frontier;
+        while let (Some(symbol), Some(position)) = (table.symbol(frontier), table.position(frontier)) {
+            if state.shown[symbol as usize].covered() <= position {
+                break;
+            }
+            frontier += 1;
+        }
+        if frontier != state.frontier {
+            let due = table.offset_ns(state.frontier);
+            self.sums.staleness.close_screen(&self.frame.window, state.frontier_since_ns, due, at);
+            state.frontier = frontier;
+            state.frontier_since_ns = at;
+        }
+    }
+
+    /// Closes all open intervals at the end of the window and settles what never came.
+    pub fn finish(mut self) -> Recording {
+        let (window, table) = (self.frame.window.clone(), Arc::clone(&self.frame.table));
+        let mut totals = Totals::default();
+        let mut client_means_ns = Vec::with_capacity(self.clients.len());
+        for client in &self.clients {
+            for (symbol, shown) in client.shown.iter().enumerate() {
+                self.sums.staleness.close(&table, &window, shown, symbol as u32, window.end);
+            }
+            if client.log.subscribed_after().is_some() {
+                let due = table.offset_ns(client.frontier);
+                self.sums.staleness.close_screen(&window, client.frontier_since_ns, due, window.end);
+            }
+            totals.expected += client.log.expected(&self.seqs);
+            totals.pending += client.log.pending(&self.seqs);
+            for seq in client.log.missing(&self.seqs) {
+                if self.frame.coalesces && overtaken(&table, client, seq) {
+                    totals.coalesced += 1;
+                } else {
+                    totals.lost += 1;
+                }
+            }
+            if client.delays > 0 {
+                client_means_ns.push(client.delay_sum_ns as f64 / client.delays as f64);
+            }
+        }
+        if let Some(trace) = &mut self.sums.trace {
+            complete_trace(trace, &self.frame);
+        }
+        Recording { sums: self.sums, totals, client_means_ns, frame: self.frame }
+    }
+}
+
+fn overtaken(table: &Timetable, client: &Client, seq: u64) -> bool {
+    let (Some(symbol), Some(position)) = (table.symbol(seq), table.position(seq)) else { return false };
+    client.shown[symbol as usize].covered() > position
+}
+
+fn complete_trace(trace: &mut result::Trace, frame: &Frame) {
+    let first_shown = trace.receptions.first().map_or(0.0, |reception| reception.due_us);
+    trace.symbol = ticker::symbol_name(TRACED_SYMBOL);
+    trace.due_us = frame
+        .table
+        .of_symbol(TRACED_SYMBOL)
+        .iter()
+        .filter_map(|&seq| frame.table.offset_ns(seq))
+        .filter(|&due| due < frame.window.end)
+        .map(|due| (due as f64 - frame.window.start as f64) / 1e3)
+        .filter(|&due_us| due_us >= first_shown)
+        .take(2 * LONGEST_TRACE)
+        .collect();
+}
+
+/// Settled per-client counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// See [`result::Updates`].
+    pub expected: u64,
+    /// See [`result::Updates`].
+    pub pending: u64,
+    /// See [`result::Updates`].
+    pub coalesced: u64,
+    /// See [`result::Updates`].
+    pub lost: u64,
+}
+
+/// What a worker, or several merged ones, found.
+pub struct Recording {
+    /// Sums of what was recorded on the way.
+    pub sums: Sums,
+    /// Counts that are settled at the end.
+    pub totals: Totals,
+    client_means_ns: Vec<f64>,
+    frame: Frame,
+}
+
+impl Recording {
+    /// Adds another worker's recording of the same trial.
+    pub fn merge(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.sums, other.sums);
+        for (mine, theirs) in [
+            (&mut mine.delay, &theirs.delay),
+            (&mut mine.transit, &theirs.transit),
+            (&mut mine.reflection, &theirs.reflection),
+            (&mut mine.response, &theirs.response),
+            (&mut mine.action_lag, &theirs.action_lag),
+            (&mut mine.connect, &theirs.connect),
+            (&mut mine.first_update, &theirs.first_update),
+        ] {
+            mine.merge(theirs);
+        }
+        mine.staleness.merge(&theirs.staleness);
+        mine.series.merge(&theirs.series);
+        merge_counts(&mut mine.counts, &theirs.counts);
+        for (mine, theirs) in mine.publisher_lag_us.iter_mut().zip(&theirs.publisher_lag_us) {
+            *mine = (*mine).max(*theirs);
+        }
+        mine.trace = mine.trace.take().or(theirs.trace);
+        self.totals.expected += other.totals.expected;
+        self.totals.pending += other.totals.pending;
+        self.totals.coalesced += other.totals.coalesced;
+        self.totals.lost += other.totals.lost;
+        self.client_means_ns.extend(other.client_means_ns);
+    }
+
+    /// Distinct quotes of the window that any client received.
+    pub fn distinct_quotes(&self) -> u64 {
+        self.sums.publisher_lag_us.iter().filter(|&&lag| lag > 0).count() as u64
+    }
+
+    /// Distinct events behind delays: requests where clients ask, else quotes.
+    pub fn distinct_events(&self) -> u64 {
+        if self.sums.counts.requests > 0 { self.sums.counts.useful } else { self.distinct_quotes() }
+    }
+
+    /// Publisher lag over the distinct delivered quotes, to the microsecond.
+    pub fn publisher_lag(&self) -> Option<result::Histogram> {
+        let mut lags = Durations::default();
+        for &lag in self.sums.publisher_lag_us.iter().filter(|&&lag| lag > 0) {
+            lags.record((lag - 1) * 1_000);
+        }
+        lags.finish(lags.count())
+    }
+
+    /// Counts of updates; `generated` comes from the server.
+    pub fn updates(&self, generated: u64) -> result::Updates {
+        let (counts, totals) = (&self.sums.counts, &self.totals);
+        result::Updates {
+            generated,
+            expected: totals.expected,
+            delivered_once: counts.delivered_once,
+            coalesced: totals.coalesced,
+            lost: totals.lost,
+            pending_at_end: totals.pending,
+            duplicated: counts.duplicated,
+            reordered: counts.reordered,
+            snapshot: counts.snapshot,
+            distinct: self.distinct_quotes(),
+        }
+    }
+
+    /// Spread of the clients' mean delays; `None` without deliveries.
+    pub fn fairness(&self) -> Option<result::Fairness> {
+        let mut means = self.client_means_ns.clone();
+        means.sort_by(f64::total_cmp);
+        let n = means.len();
+        let at = |q: f64| means[((n as f64 * q).ceil() as usize).clamp(1, n) - 1] / 1e3;
+        let (sum, squares) = means.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
+        (n > 0).then(|| result::Fairness {
+            p50_us: at(0.5),
+            p99_us: (n >= 100).then(|| at(0.99)),
+            jain: if squares > 0.0 { sum * sum / (n as f64 * squares) } else { 1.0 },
+        })
+    }
+
+    /// The traced client, if this recording holds it.
+    pub fn trace(&self) -> Option<result::Trace> {
+        self.sums.trace.clone().filter(|trace| !trace.receptions.is_empty())
+    }
+
+    /// Samples that no histogram could hold.
+    pub fn clipped(&self) -> u64 {
+        let sums = &self.sums;
+        [&sums.delay, &sums.transit, &sums.reflection, &sums.response, &sums.action_lag, &sums.connect]
+            .iter()
+            .map(|recorder| recorder.clipped())
+            .sum::<u64>()
+            + sums.staleness.clipped()
+    }
+
+    /// The schedule and the window.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+fn merge_counts(mine: &mut Counts, theirs: &Counts) {
+    mine.delivered_once += theirs.delivered_once;
+    mine.duplicated += theirs.duplicated;
+    mine.reordered += theirs.reordered;
+    mine.snapshot += theirs.snapshot;
+    mine.received_in_window += theirs.received_in_window;
+    mine.requests += theirs.requests;
+    mine.useful += theirs.useful;
+    mine.late_polls += theirs.late_polls;
+    mine.unknown += theirs.unknown;
+}
+
+#[cfg(test)]
+mod tests;
