@@ -1,1 +1,58 @@
 //! What is on the wire: sans-IO scanners that assign every byte of a connection to a layer.
+//!
+//! They are fed the bytes that a socket moved, in any split, and tell a [`Sink`] what each one was. This crate
+//! opens no socket, reads no clock, decodes no payload and knows neither phases nor transports; only
+//! [`kernel`] asks the operating system, about sockets that others opened.
+
+mod body;
+mod chunked;
+mod error;
+mod fields;
+mod head;
+mod http1;
+pub mod kernel;
+mod sse;
+mod tally;
+#[cfg(test)]
+mod testing;
+mod websocket;
+
+pub use error::ScanError;
+pub use http1::Http1;
+pub use tally::Tally;
+
+/// The layer of a byte, as far as the wire alone tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Start line, fields, blank line, trailers (RFC 9112 sections 2.1 and 7.1.2).
+    Headers,
+    /// Chunk heads and tails (RFC 9112 section 7.1); WebSocket frame heads, masks, control frames (RFC 6455
+    /// section 5.2).
+    TransportFraming,
+    /// What the application sent around its messages: comments, heartbeats, blocks without data (WHATWG HTML
+    /// section 9.2).
+    AppFraming,
+    /// Bytes of a message; the decoded message tells how many of them are payload, the rest is app framing.
+    Body,
+}
+
+/// Where a scanner reports to; one for each direction of a connection.
+///
+/// The order and the sizes of reports depend on the bytes only, not on how they were split: adjoining counts
+/// of one part may come in several pieces, nothing else varies.
+pub trait Sink {
+    /// `bytes` more belong to `part`.
+    fn count(&mut self, part: Part, bytes: usize);
+    /// A whole message (HTTP body, SSE event that dispatches, WebSocket data message) ended with the last
+    /// counted byte; `body_bytes` were counted as [`Part::Body`] for it.
+    ///
+    /// Two ends are known later than their last body byte: a chunked body's comes with its last chunk and
+    /// trailers, that of a body until close with [`Http1::settle`].
+    fn message(&mut self, body_bytes: u64);
+    /// Nothing is half-way here: a phase may change. Called after `message()` too, after bodiless heads,
+    /// heads of event streams, control frames and comment blocks.
+    ///
+    /// An SSE event that fills a chunk to its end is followed by the chunk's line end first, so that the chunk
+    /// stays whole. A WebSocket control frame inside a fragmented message is not followed by a boundary.
+    fn boundary(&mut self);
+}
