@@ -22,7 +22,7 @@ const TRACED_SYMBOL: u32 = 0;
 pub struct Frame {
     /// The feed's schedule, to beyond the end of the drain.
     pub table: Arc<Timetable>,
-    /// The instant from which the schedule's offsets count.
+    /// The instant from which the schedule's offsets count; `u64::MAX` until it is known.
     pub t0_ns: u64,
     /// The measure phase, in nanoseconds after t0.
     pub window: Window,
@@ -149,10 +149,24 @@ impl Recorder {
         &self.frame
     }
 
+    /// The feed's zero is known: until then, with t0 at its maximum, all instants count as before it.
+    pub fn start(&mut self, t0_ns: u64) {
+        self.frame.t0_ns = t0_ns;
+    }
+
+    /// The window ends early, at `end_ns` after t0: quotes due later are no longer expected.
+    ///
+    /// To be called before a quote due after `end_ns` is received.
+    pub fn cut(&mut self, end_ns: u64) {
+        let window = &mut self.frame.window;
+        window.end = end_ns.clamp(window.start, window.end);
+        self.seqs = self.frame.seqs();
+    }
+
     /// A client's stream stands; it began to connect at `from_ns`.
     pub fn connected(&mut self, client: usize, from_ns: u64, at_ns: u64) {
         self.sums.connect.record(at_ns.saturating_sub(from_ns));
-        self.clients[client].waits_for_first_since_ns = Some(at_ns.max(self.frame.t0_ns));
+        self.clients[client].waits_for_first_since_ns = Some(at_ns);
     }
 
     /// A snapshot up to sequence number `last` with the quotes `seqs`: shown, but not a delivery.
@@ -211,6 +225,11 @@ impl Recorder {
         reception
     }
 
+    /// Quotes of the window that were received, over all clients.
+    pub fn delivered(&self) -> u64 {
+        self.sums.counts.delivered_once
+    }
+
     /// All quotes of one read or answer are recorded.
     #[inline]
     pub fn batch_end(&mut self, client: usize, at_ns: u64) {
@@ -239,18 +258,14 @@ impl Recorder {
         self.sums.series.lag(planned - self.frame.window.start, lag);
     }
 
-    /// `bytes` moved either way at `at_ns`.
-    #[inline]
-    pub fn moved(&mut self, bytes: u64, at_ns: u64) {
-        let at = self.frame.offset(at_ns);
-        if self.frame.window.contains(&at) {
-            self.sums.series.moved(at - self.frame.window.start, bytes);
-        }
+    /// `bytes` moved either way in that second of the window.
+    pub fn moved(&mut self, second: u64, bytes: u64) {
+        self.sums.series.moved(second * 1_000_000_000, bytes);
     }
 
     fn note_first(&mut self, client: usize, at_ns: u64) {
         if let Some(since) = self.clients[client].waits_for_first_since_ns.take() {
-            self.sums.first_update.record(at_ns.saturating_sub(since));
+            self.sums.first_update.record(at_ns.saturating_sub(since.max(self.frame.t0_ns)));
         }
     }
 

@@ -75,9 +75,9 @@ impl Ramps {
         while high - low > high / 2_000 {
             let middle = low + (high - low) / 2;
             if self.time_above(middle as f64) > allowed {
-                low = middle
+                low = middle;
             } else {
-                high = middle
+                high = middle;
             }
             if high - low <= 1 {
                 break;
@@ -292,7 +292,7 @@ mod tests {
             (0..20).map(|k| (k, (u64::from(k) + 1) * SECOND + SECOND / 5)).collect();
         let seen = observed(&receptions, 10 * SECOND..20 * SECOND);
         let near = |value: f64, expected: f64| {
-            assert!((value - expected).abs() < 1e-6 * expected, "{value} != {expected}")
+            assert!((value - expected).abs() < 1e-6 * expected, "{value} != {expected}");
         };
         near(seen.out_of_sync_share, 0.2);
         near(seen.sync_lag.mean_us.unwrap(), 0.02e6);

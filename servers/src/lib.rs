@@ -1,1 +1,27 @@
 //! Reference servers: one feed, every transport, one file each.
+//!
+//! A server takes a bound listener, settings, the instant to start at and the instant to stop at: [`serve`].
+//! It knows nothing of scenarios, load generators or reports; [`stats::Stats`] is all that it tells of itself.
+
+pub mod cli;
+pub mod control;
+pub mod settings;
+pub mod stats;
+
+mod app;
+mod connection;
+mod encoded;
+mod log;
+mod os;
+mod patience;
+mod publisher;
+mod registry;
+mod routes;
+mod serve;
+mod tasks;
+mod transports;
+
+pub use control::Start;
+pub use serve::{ServeError, listen, serve};
+pub use settings::Settings;
+pub use stats::Stats;

@@ -1,7 +1,7 @@
 //! What the kernel counted on a TCP socket, to hold the scanners' ledger against.
 //!
 //! It asks about sockets that others opened and changes nothing; elsewhere than on Linux every question fails.
-//! The only unsafe code of the workspace is here: three system calls that fill plain data.
+//! Its unsafe code is three system calls that fill plain data.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,0 +1,86 @@
+//! What all handlers of one server share. It does nothing by itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use ticker::Transport;
+
+use crate::{
+    log::Log,
+    publisher::Progress,
+    registry::Registry,
+    settings::Settings,
+    stats::{Stats, TransportStats},
+    tasks::Tasks,
+};
+
+/// The parts of a running server.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) log: Arc<Log>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) tasks: Tasks,
+    counters: [Counters; Transport::ALL.len()],
+}
+
+/// Counters of one transport.
+#[derive(Default)]
+pub(crate) struct Counters {
+    requests: AtomicU64,
+    quotes: AtomicU64,
+}
+
+impl Counters {
+    /// A request came.
+    pub(crate) fn request(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// `count` quotes were handed to one client.
+    pub(crate) fn quotes(&self, count: usize) {
+        self.quotes.fetch_add(count as u64, Relaxed);
+    }
+}
+
+impl App {
+    /// The parts for checked settings; nothing runs yet.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            log: Arc::new(Log::new(&settings)),
+            progress: Arc::default(),
+            registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
+            tasks: Tasks::default(),
+            counters: Default::default(),
+            settings,
+        }
+    }
+
+    /// The counters of `transport`.
+    pub(crate) fn counters(&self, transport: Transport) -> &Counters {
+        &self.counters[transport as usize]
+    }
+
+    /// All figures as of now.
+    pub(crate) fn stats(&self) -> Stats {
+        let (published, published_in_window, publisher) = self.progress.stats();
+        let of = |transport: Transport| {
+            let Counters { requests, quotes } = self.counters(transport);
+            let stats = TransportStats { requests: requests.load(Relaxed), quotes: quotes.load(Relaxed) };
+            (transport.name().to_owned(), stats)
+        };
+        let mut stats = Stats {
+            published,
+            published_in_window,
+            newest_seq: self.log.last(),
+            gaps: self.log.gaps(),
+            publisher,
+            transports: Transport::ALL.into_iter().map(of).collect(),
+            ..Stats::default()
+        };
+        self.registry.fill(&mut stats);
+        stats
+    }
+}

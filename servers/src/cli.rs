@@ -1,0 +1,323 @@
+//! The command line of a server, shared by `servers` and `loadgen serve`; and its side of the control channel.
+
+use std::{
+    future::pending,
+    io::{self, BufRead as _, Write as _},
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use ticker::{Arrivals, FeedSettings};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+use crate::{
+    control::{Acknowledged, Command, Hello, Reply, Start},
+    os,
+    serve::{self, ServeError},
+    settings::{Settings, SettingsError},
+};
+
+/// Port of a server that a person starts.
+const DEFAULT_PORT: u16 = 8080;
+/// Files that the process needs besides connections.
+const RESERVED_FILES: u64 = 100;
+
+/// Options of a server.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1:8080, under --control any free port]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Listen on addresses that other machines can reach
+    #[arg(long)]
+    allow_remote: bool,
+    /// Take commands from a parent process: JSON lines on stdin and stdout
+    #[arg(long, value_name = "CHANNEL")]
+    control: Option<Channel>,
+    #[command(flatten)]
+    feed: FeedArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+}
+
+/// Where commands come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Channel {
+    Stdio,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Feed")]
+struct FeedArgs {
+    /// Number of symbols
+    #[arg(long, value_name = "N", default_value_t = FeedSettings::default().symbols)]
+    symbols: u32,
+    /// Quotes per second over all symbols
+    #[arg(long, value_name = "RATE", default_value_t = FeedSettings::default().updates_per_second)]
+    updates_per_second: f64,
+    /// How due times are spread
+    #[arg(long, value_name = "KIND", value_parser = arrivals())]
+    #[arg(default_value = FeedSettings::default().arrivals.name())]
+    arrivals: Arrivals,
+    /// Length of every quote's JSON
+    #[arg(long, value_name = "BYTES", default_value_t = FeedSettings::default().quote_bytes)]
+    quote_bytes: u32,
+    /// Seed of due times, symbols, prices and quantities
+    #[arg(long, value_name = "N", default_value_t = FeedSettings::default().seed)]
+    seed: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tuning")]
+struct TuningArgs {
+    /// Run on these cores only, as in 0,1
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    cpus: Vec<usize>,
+    /// Threads that serve connections [default: one for each core it may run on]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// Assign every byte to its layer and show the sums in /stats
+    #[arg(long)]
+    scan: bool,
+    /// Quotes kept for clients that are behind or come back
+    #[arg(long, value_name = "QUOTES", default_value_t = Settings::default().replay_window)]
+    replay_window: usize,
+    /// Silence after which event streams get a comment; period of WebSocket pings
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    heartbeat: Duration,
+    /// Open connections beyond which new ones get 503 [default: 19000, or the file limit less 100]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// Pages that may open a WebSocket besides the server's own, as in https://example.org
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+}
+
+fn arrivals() -> impl clap::builder::TypedValueParser<Value = Arrivals> {
+    PossibleValuesParser::new(Arrivals::ALL.map(Arrivals::name)).map(|name| {
+        let named = |arrivals: &Arrivals| arrivals.name() == name;
+        Arrivals::ALL.into_iter().find(named).expect("one of the possible values")
+    })
+}
+
+/// What keeps a server from starting, or ends it.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("{0} can be reached from other machines: add --allow-remote if that is what you want")]
+    Remote(SocketAddr),
+    #[error("failed to pin to cores {cpus:?}: {cause}")]
+    Cpus { cpus: Vec<usize>, cause: nix::Error },
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    #[error("failed to listen on {address}: {cause}{advice}")]
+    Listen { address: SocketAddr, cause: io::Error, advice: &'static str },
+    #[error("failed to start: {0}")]
+    Start(#[source] io::Error),
+    #[error("failed to serve: {0}")]
+    Serve(#[from] ServeError),
+}
+
+impl CliError {
+    /// 2 for what another command line would cure, 3 for the rest.
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Remote(_) | Self::Cpus { .. } | Self::Settings(_) | Self::Listen { .. } => {
+                ExitCode::from(2)
+            }
+            Self::Start(_) | Self::Serve(_) => ExitCode::from(3),
+        }
+    }
+}
+
+/// Runs a server until it is told to stop. Exit codes: 0 stopped in order, 2 bad usage (an address in use among
+/// it), 3 could not serve.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    match try_run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell if stderr is gone.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn try_run(args: &ServeArgs) -> Result<(), CliError> {
+    let address = args.address()?;
+    // Before any thread is made: threads inherit the cores.
+    if !args.tuning.cpus.is_empty() {
+        let cpus = args.tuning.cpus.clone();
+        os::pin_to(&cpus).map_err(|cause| CliError::Cpus { cpus, cause })?;
+    }
+    let settings = args.settings(os::raise_file_limit().ok());
+    settings.check()?;
+    let listener = serve::listen(address).map_err(|cause| CliError::listen(address, cause))?;
+    let address = listener.local_addr().map_err(CliError::Start)?;
+    let runtime = runtime(args.tuning.workers).map_err(CliError::Start)?;
+    // Before anyone is told that the server is there: from then on a signal must not kill it.
+    let mut signals = Signals::listen(&runtime).map_err(CliError::Start)?;
+
+    let (start, stop) = match args.control {
+        Some(Channel::Stdio) => obey_stdin(address).map_err(CliError::Start)?,
+        None => obey_signals(address, &settings.feed).map_err(CliError::Start)?,
+    };
+    // Under control Ctrl-C is the parent's business, which may still need its server to drain.
+    let interrupt_stops = args.control.is_none();
+    let serving = async move {
+        let shutdown = async {
+            tokio::select! {
+                () = arrives(stop) => {}
+                _ = signals.terminate.recv() => {}
+                _ = signals.interrupt.recv(), if interrupt_stops => {}
+            }
+        };
+        serve::serve(listener, settings, arrives(start), shutdown).await?;
+        Ok(())
+    };
+    // On a worker, like the tasks that it makes; the main thread only waits.
+    let served = runtime.block_on(runtime.spawn(serving));
+    served.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+impl ServeArgs {
+    fn address(&self) -> Result<SocketAddr, CliError> {
+        let port = if self.control.is_some() { 0 } else { DEFAULT_PORT };
+        let address = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
+        if address.ip().is_loopback() || self.allow_remote {
+            Ok(address)
+        } else {
+            Err(CliError::Remote(address))
+        }
+    }
+
+    fn settings(&self, file_limit: Option<u64>) -> Settings {
+        let Self { feed, tuning, .. } = self;
+        let default = Settings::default();
+        let room = |limit: u64| limit.saturating_sub(RESERVED_FILES).max(limit / 2) as usize;
+        let most =
+            file_limit.map_or(default.max_connections, |limit| default.max_connections.min(room(limit)));
+        Settings {
+            feed: FeedSettings {
+                symbols: feed.symbols,
+                updates_per_second: feed.updates_per_second,
+                arrivals: feed.arrivals,
+                quote_bytes: feed.quote_bytes,
+                seed: feed.seed,
+            },
+            replay_window: tuning.replay_window,
+            heartbeat: tuning.heartbeat,
+            max_connections: tuning.max_connections.unwrap_or(most),
+            allowed_origins: tuning.allow_origin.clone(),
+            scan: tuning.scan,
+            ..default
+        }
+    }
+}
+
+impl CliError {
+    fn listen(address: SocketAddr, cause: io::Error) -> Self {
+        let in_use = cause.kind() == io::ErrorKind::AddrInUse;
+        let advice =
+            if in_use { "; another program listens there, choose another address with --listen" } else { "" };
+        Self::Listen { address, cause, advice }
+    }
+}
+
+fn runtime(workers: Option<u16>) -> io::Result<Runtime> {
+    // It counts the cores of the affinity mask, so --cpus decides here too.
+    let workers = workers.map_or_else(std::thread::available_parallelism, |workers| {
+        Ok(std::num::NonZero::from(std::num::NonZeroU16::new(workers).expect("the option starts at 1")))
+    })?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers.get())
+        .thread_name("worker")
+        .enable_all()
+        .build()
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen(runtime: &Runtime) -> io::Result<Self> {
+        let _inside = runtime.enter();
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+}
+
+/// The instant to start at and the instant to stop at, as they come.
+type Orders = (oneshot::Receiver<Start>, oneshot::Receiver<()>);
+
+/// A sender that is gone will send nothing any more.
+async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
+    match order.await {
+        Ok(order) => order,
+        Err(_) => pending().await,
+    }
+}
+
+/// Without a parent: starts at once, tells a person where, stops by signals only.
+fn obey_signals(address: SocketAddr, feed: &FeedSettings) -> io::Result<Orders> {
+    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = feed;
+    let arrivals = arrivals.name();
+    writeln!(
+        io::stdout(),
+        "serving http://{address}/ ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
+         {quote_bytes} bytes each); Ctrl-C stops"
+    )?;
+    let (start, started) = oneshot::channel();
+    let _ = start.send(Start::now());
+    Ok((started, oneshot::channel().1))
+}
+
+/// With a parent: greets it and obeys what it says.
+fn obey_stdin(address: SocketAddr) -> io::Result<Orders> {
+    say(&Hello { address, pid: std::process::id() })?;
+    let (start, started) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    // A thread, not a task, and never joined: only the end of the process ends a read of stdin.
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        obey(start);
+        let _ = stop.send(());
+    })?;
+    Ok((started, stopped))
+}
+
+/// Reads commands until one says stop, or stdin or stdout is gone.
+fn obey(start: oneshot::Sender<Start>) {
+    let mut start = Some(start);
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        let reply = match serde_json::from_str(&line) {
+            Ok(Command::Stop {}) => return,
+            Ok(Command::Start(instant)) => match start.take().map(|start| start.send(instant)) {
+                Some(Ok(())) => Reply::Ack(Acknowledged::Start),
+                Some(Err(_)) | None => {
+                    Reply::Error("failed to start: the server has started before".to_owned())
+                }
+            },
+            Err(error) => Reply::Error(format!("failed to read the command: {error}")),
+        };
+        if say(&reply).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes one line to stdout at once.
+fn say(message: &impl serde::Serialize) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, message)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}

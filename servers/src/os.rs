@@ -1,0 +1,84 @@
+//! What the operating system is asked for: cores, open files, timer slack, socket options.
+//!
+//! Elsewhere than on Linux, what it cannot give is left as it is; the statistics tell what is in force.
+
+use std::{io, net::SocketAddr, os::fd::AsFd as _, time::Duration};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::Pid,
+};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+use crate::stats::SocketStats;
+
+/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// One stated congestion control for both sides, whatever the machine's default is.
+const CONGESTION_CONTROL: &str = "cubic";
+/// Idle time after which the kernel asks whether the peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Pins the process to `cpus`. Threads made later inherit it, so call this first.
+pub(crate) fn pin_to(cpus: &[usize]) -> nix::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set)
+}
+
+/// Raises the number of files this process may open to what the system allows, and returns it.
+pub(crate) fn raise_file_limit() -> nix::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// Lets timed sleeps of this thread end to the nanosecond; the default groups them within 50 µs.
+pub(crate) fn finest_timer_slack() {
+    #[cfg(target_os = "linux")]
+    // Refused only where the call is filtered; sleeps are then coarser, which the publisher's lag shows.
+    let _ = nix::sys::prctl::set_timerslack(1);
+}
+
+/// Binds and listens.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last run's connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Sets what every accepted socket gets and tells what is in force.
+pub(crate) fn configure(stream: &TcpStream, stall_timeout: Duration) -> SocketStats {
+    let socket = SockRef::from(stream);
+    // Each is a wish: a refusal shows in the returned figures and does not cost the client its connection.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    #[cfg(target_os = "linux")]
+    {
+        let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
+        // Covers both a peer that vanished and one that is there and reads nothing (tcp(7)).
+        let _ = socket.set_tcp_user_timeout(Some(stall_timeout));
+    }
+    SocketStats {
+        nodelay: socket.tcp_nodelay().unwrap_or(false),
+        congestion_control: wire::kernel::congestion_control(stream.as_fd()).ok(),
+    }
+}
+
+/// Answers without an async task, as far as the socket's buffer takes it, and hangs up.
+pub(crate) fn answer_and_close(socket: &TcpStream, answer: &[u8]) {
+    let socket = SockRef::from(socket);
+    let _ = socket.send(answer);
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    // Closing with unread bytes sends a reset, which could overtake the answer.
+    let mut unread = [std::mem::MaybeUninit::uninit(); 2048];
+    let _ = socket.recv(&mut unread);
+}

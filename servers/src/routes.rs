@@ -1,0 +1,52 @@
+//! All routes of a server: every transport's, and the control endpoints that are here.
+//!
+//! It names no transport: the closed list in `ticker` does.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
+use serde::{Deserialize, Serialize};
+use ticker::{Anchor, Transport};
+
+use crate::{app::App, registry::Class, stats::Stats, transports};
+
+/// Paths of the control endpoints; connections that ask for them are left out of the byte totals.
+const CONTROL: [&str; 4] = ["/clock", "/healthz", "/metrics", "/stats"];
+
+/// The routes of `app`.
+pub(crate) fn routes(app: &Arc<App>) -> Router {
+    let control = Router::new()
+        .route("/clock", get(clock))
+        .route("/healthz", get(async || "ok"))
+        .route("/metrics", get(metrics))
+        .route("/stats", get(stats));
+    let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport));
+    Transport::ALL.into_iter().fold(control, merge).with_state(Arc::clone(app))
+}
+
+/// What a connection is for that asks for `path`.
+pub(crate) fn class(path: &str) -> Class {
+    if CONTROL.contains(&path) { Class::Control } else { Class::Data }
+}
+
+/// One instant on both clocks, for clients that cannot read this machine's.
+#[derive(Serialize, Deserialize)]
+struct Clock {
+    mono_ns: u64,
+    unix_us: u64,
+}
+
+async fn clock(State(app): State<Arc<App>>) -> Json<Clock> {
+    // The anchor of the run, so that these times and the quotes' are on one scale.
+    let anchor = app.progress.anchor().unwrap_or_else(Anchor::now);
+    let mono_ns = ticker::clock::now_ns();
+    Json(Clock { mono_ns, unix_us: anchor.unix_us(mono_ns) })
+}
+
+async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {
+    Json(app.stats())
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.stats().prometheus())
+}

@@ -1,0 +1,163 @@
+//! The accept loop: from a bound listener to joined tasks. It knows HTTP/1.1 but no route.
+
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use http::{Request, StatusCode};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+
+use crate::{
+    app::App,
+    connection::Connection,
+    control::Start,
+    os, publisher,
+    registry::Record,
+    routes,
+    settings::{Settings, SettingsError},
+    stats::Stats,
+};
+
+/// Bound of what hyper reads ahead and of what it queues to write, for each connection.
+const MOST_BUFFERED_BYTES: usize = 16 * 1024;
+/// Most header fields of a request.
+const MOST_HEADERS: usize = 64;
+/// Rest after a failed accept: descriptors come back when connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+
+/// Why a server could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Settings out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The listener cannot be used.
+    #[error("failed to use the listener: {0}")]
+    Listener(#[source] io::Error),
+    /// The publisher's thread did not start.
+    #[error("failed to start the publisher: {0}")]
+    Publisher(#[source] io::Error),
+    /// The publisher's thread panicked.
+    #[error("the publisher panicked")]
+    Panicked,
+}
+
+type Routes = TowerToHyperService<axum::Router>;
+
+/// Binds `address` (port 0 for any) with a long backlog; the listener is ready for [`serve`].
+pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    os::listen(address)
+}
+
+/// Serves the feed on `listener` until `shutdown` ends, then closes all connections in order and returns the
+/// final figures. Nothing is published before `start` ends.
+///
+/// # Errors
+/// Only before the first connection, or when the publisher panicked: what goes wrong with one connection ends
+/// that connection alone.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    settings: Settings,
+    start: impl Future<Output = Start>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Stats, ServeError> {
+    settings.check()?;
+    listener.set_nonblocking(true).map_err(ServeError::Listener)?;
+    let listener = TcpListener::from_std(listener).map_err(ServeError::Listener)?;
+    let app = Arc::new(App::new(settings));
+
+    let (sender, receiver) = mpsc::channel();
+    let publisher = publisher::spawn(&app.settings, &app.log, &app.progress, receiver);
+    let publisher = publisher.map_err(ServeError::Publisher)?;
+    let starting = async {
+        // It fails only when the publisher is gone, which is found out below.
+        let _ = sender.send(start.await);
+        pending().await
+    };
+
+    tokio::select! {
+        () = shutdown => {}
+        never = accept(&listener, &app) => match never {},
+        never = starting => match never {},
+    }
+
+    drop(listener);
+    app.log.close();
+    app.tasks.finish(app.settings.grace).await;
+    // A publisher that was never started waits for this.
+    drop(sender);
+    let joined = tokio::task::spawn_blocking(|| publisher.join()).await;
+    if joined.is_ok_and(|ended| ended.is_ok()) { Ok(app.stats()) } else { Err(ServeError::Panicked) }
+}
+
+/// Takes connections for ever. A failed accept costs a pause, never the server.
+async fn accept(listener: &TcpListener, app: &Arc<App>) -> Infallible {
+    let routes = TowerToHyperService::new(routes::routes(app));
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => admit(socket, app, &routes),
+            Err(_) => {
+                app.registry.accept_failed();
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(socket: TcpStream, app: &Arc<App>, routes: &Routes) {
+    let Some(record) = app.registry.admit() else {
+        os::answer_and_close(&socket, TOO_MANY);
+        return;
+    };
+    app.registry.configured(os::configure(&socket, app.settings.stall_timeout));
+    let registry = Arc::clone(&app.registry);
+    let connection = Connection::new(socket, Arc::clone(&record), registry, app.settings.header_timeout);
+    app.tasks.spawn(converse(connection, record, Arc::clone(app), routes.clone()));
+}
+
+/// Serves one connection until it ends, is upgraded, or the server stops.
+async fn converse(connection: Connection, record: Arc<Record>, app: Arc<App>, routes: Routes) {
+    let service = service_fn(|request: Request<Incoming>| {
+        record.request(routes::class(request.uri().path()));
+        let response = routes.call(request);
+        let record = &record;
+        async move {
+            let response = response.await;
+            if response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                record.upgraded();
+            }
+            response
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(MOST_BUFFERED_BYTES)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(TokioIo::new(connection), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    // Errors are the client's (a reset, junk, a head that took too long): the connection is over either way.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = app.tasks.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a server can be told. It knows no command line: `cli` fills these from options, tests by hand.
+
+use std::time::Duration;
+
+use ticker::{FeedError, FeedSettings};
+
+/// Settings of one server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What is published.
+    pub feed: FeedSettings,
+    /// Number of quotes kept for readers that are behind or come back.
+    pub replay_window: usize,
+    /// After this much silence an event stream carries a comment; a WebSocket is pinged once per period.
+    pub heartbeat: Duration,
+    /// Open connections beyond which new ones are answered with 503.
+    pub max_connections: usize,
+    /// Longest time from the first byte of a request head to its last, and from connecting to the first head.
+    pub header_timeout: Duration,
+    /// A peer that acknowledges or takes nothing for this long, while there is something to send, is dropped.
+    pub stall_timeout: Duration,
+    /// Longest time that connections get to end in order once the server stops.
+    pub grace: Duration,
+    /// Values of `Origin` that may open a WebSocket besides the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Whether every byte of data connections is assigned to its layer (it costs CPU).
+    pub scan: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            feed: FeedSettings::default(),
+            replay_window: 4096,
+            heartbeat: Duration::from_secs(15),
+            max_connections: 19_000,
+            header_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            grace: Duration::from_secs(2),
+            allowed_origins: Vec::new(),
+            scan: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks the ranges.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.feed.check()?;
+        if self.replay_window == 0 {
+            return Err(SettingsError::ReplayWindow);
+        }
+        if self.heartbeat < SHORTEST_HEARTBEAT {
+            return Err(SettingsError::Heartbeat(self.heartbeat));
+        }
+        Ok(())
+    }
+}
+
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
+
+/// Settings that cannot be served.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// The feed's own ranges.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// A window without quotes: every reader would get snapshots only.
+    #[error("replay_window is 0, expected at least 1 quote")]
+    ReplayWindow,
+    /// A heartbeat that would be a load of its own.
+    #[error("heartbeat is {0:?}, expected at least {SHORTEST_HEARTBEAT:?}")]
+    Heartbeat(Duration),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let error = |settings: Settings| settings.check().unwrap_err().to_string();
+        let good = Settings::default();
+        assert_eq!(good.check(), Ok(()));
+        assert!(error(Settings { replay_window: 0, ..good.clone() }).starts_with("replay_window is 0"));
+        assert!(
+            error(Settings { heartbeat: Duration::ZERO, ..good.clone() }).starts_with("heartbeat is 0ns")
+        );
+        let feed = FeedSettings { symbols: 0, ..FeedSettings::default() };
+        assert!(error(Settings { feed, ..good }).starts_with("symbols is 0"));
+    }
+}

@@ -1,0 +1,237 @@
+//! What a server tells of itself (`GET /stats`): counters since its start. It counts nothing; `registry` does.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wire::Tally;
+
+/// All figures of one server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Quotes published.
+    pub published: u64,
+    /// Quotes published whose due time lies in the window of the start message.
+    pub published_in_window: u64,
+    /// The newest sequence number; 0 before the first quote.
+    pub newest_seq: u64,
+    /// Connections, control connections included.
+    pub connections: ConnectionStats,
+    /// Bytes of data connections, open and closed. A connection that asked for a control endpoint
+    /// (`/clock`, `/stats`, `/healthz`, `/metrics`) is left out, with all that it carried; an open one
+    /// counts from its first request on.
+    pub bytes: ByteStats,
+    /// Bytes of data connections by layer; null unless the server scans.
+    pub layers: Option<Layers>,
+    /// The comparison of our byte counters with the kernel's, once for each data connection at its end.
+    pub identity: IdentityStats,
+    /// What readers lost that fell out of the replay window.
+    pub gaps: Gaps,
+    /// The publisher thread.
+    pub publisher: PublisherStats,
+    /// The options of the newest accepted socket; `nodelay` is false once any socket lacked it.
+    pub socket: SocketStats,
+    /// By the transport's name.
+    pub transports: BTreeMap<String, TransportStats>,
+}
+
+/// Counts of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionStats {
+    /// Taken on.
+    pub accepted: u64,
+    /// Open now, the asker's own included.
+    pub open: u64,
+    /// Answered with 503 because `max_connections` were open.
+    pub refused: u64,
+    /// Failed calls of accept, for want of file descriptors or because the peer had gone.
+    pub accept_errors: u64,
+    /// Most that were open at once.
+    pub peak: u64,
+}
+
+/// Bytes at the socket, by what each call really moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteStats {
+    /// Client to server.
+    pub read: u64,
+    /// Server to client.
+    pub written: u64,
+    /// Reads that moved bytes.
+    pub read_calls: u64,
+    /// Writes that moved bytes.
+    pub write_calls: u64,
+}
+
+/// Bytes of both directions by layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// Client to server.
+    pub up: Tally,
+    /// Server to client.
+    pub down: Tally,
+    /// Connections that the scanner could not follow to their end; their later bytes are in no layer.
+    pub unreadable: u64,
+}
+
+impl Layers {
+    /// Adds those of another connection.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, tally) in [(&mut self.up, &other.up), (&mut self.down, &other.down)] {
+            sum.headers += tally.headers;
+            sum.transport_framing += tally.transport_framing;
+            sum.app_framing += tally.app_framing;
+            sum.body += tally.body;
+            sum.messages += tally.messages;
+        }
+        self.unreadable += other.unreadable;
+    }
+}
+
+/// Whether our counters agree with the kernel's: written = bytes_sent − bytes_retrans + notsent, and
+/// read + unread = bytes_received less the FIN.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityStats {
+    /// Connections compared.
+    pub checked: u64,
+    /// Those that differ.
+    pub mismatched: u64,
+    /// The kernel did not answer, or bytes kept coming in during the comparison.
+    pub unknown: u64,
+    /// The figures of the first few that differ.
+    pub examples: Vec<Mismatch>,
+}
+
+/// The two sides of a comparison that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// What we counted as written.
+    pub written: u64,
+    /// What the kernel took from us.
+    pub kernel_written: u64,
+    /// What we counted as read, and what waits unread in the kernel.
+    pub read_and_unread: u64,
+    /// What the kernel received, without a FIN.
+    pub kernel_read: u64,
+    /// The TCP state by number (`TCP_ESTABLISHED` is 1).
+    pub state: u8,
+}
+
+/// What readers lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gaps {
+    /// Snapshots served with a gap.
+    pub served: u64,
+    /// Quotes in all those gaps.
+    pub quotes: u64,
+}
+
+/// How the publisher keeps time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublisherStats {
+    /// The longest time from a quote's due time to its `sent` stamp, in nanoseconds.
+    pub max_lag_ns: u64,
+}
+
+/// Options in force on accepted sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketStats {
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+    /// The congestion control's name; null where the system does not tell.
+    pub congestion_control: Option<String>,
+}
+
+/// What one transport did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportStats {
+    /// Requests answered (polls, streams and upgrades), refused ones included.
+    pub requests: u64,
+    /// Quotes handed to clients, those in snapshots left out.
+    pub quotes: u64,
+}
+
+impl Stats {
+    /// The figures in Prometheus' text format, version 0.0.4.
+    pub fn prometheus(&self) -> String {
+        let mut text = String::new();
+        for (name, kind, help, value) in self.metrics() {
+            text += &describe(name, kind, help);
+            text += &format!("tickertape_{name} {value}\n");
+        }
+        for (name, help, figure) in TRANSPORT_METRICS {
+            text += &describe(name, "counter", help);
+            for (transport, stats) in &self.transports {
+                text += &format!("tickertape_{name}{{transport=\"{transport}\"}} {}\n", figure(stats));
+            }
+        }
+        text
+    }
+
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 17] {
+        let Self { connections, bytes, identity, gaps, .. } = self;
+        let counter = |name, help, value| (name, "counter", help, value as f64);
+        let gauge = |name, help, value| (name, "gauge", help, value as f64);
+        [
+            counter("published_total", "Quotes published.", self.published),
+            counter(
+                "published_in_window_total",
+                "Quotes due in the measured window.",
+                self.published_in_window,
+            ),
+            gauge("newest_seq", "Newest sequence number.", self.newest_seq),
+            counter("connections_accepted_total", "Connections taken on.", connections.accepted),
+            gauge("connections_open", "Connections open now.", connections.open),
+            gauge("connections_peak", "Most connections open at once.", connections.peak),
+            counter("connections_refused_total", "Connections answered with 503.", connections.refused),
+            counter("accept_errors_total", "Failed calls of accept.", connections.accept_errors),
+            counter("read_bytes_total", "Bytes read from data connections.", bytes.read),
+            counter("written_bytes_total", "Bytes written to data connections.", bytes.written),
+            counter("read_calls_total", "Reads that moved bytes.", bytes.read_calls),
+            counter("write_calls_total", "Writes that moved bytes.", bytes.write_calls),
+            counter("identity_checked_total", "Connections compared with the kernel.", identity.checked),
+            counter(
+                "identity_mismatched_total",
+                "Connections that differ from the kernel.",
+                identity.mismatched,
+            ),
+            counter("gaps_served_total", "Snapshots served with a gap.", gaps.served),
+            counter("gap_quotes_total", "Quotes lost in gaps.", gaps.quotes),
+            (
+                "publisher_max_lag_seconds",
+                "gauge",
+                "Longest publisher lag.",
+                self.publisher.max_lag_ns as f64 / 1e9,
+            ),
+        ]
+    }
+}
+
+fn describe(name: &str, kind: &str, help: &str) -> String {
+    format!("# HELP tickertape_{name} {help}\n# TYPE tickertape_{name} {kind}\n")
+}
+
+type TransportMetric = (&'static str, &'static str, fn(&TransportStats) -> u64);
+
+const TRANSPORT_METRICS: [TransportMetric; 2] = [
+    ("requests_total", "Requests answered.", |stats| stats.requests),
+    ("quotes_total", "Quotes handed to clients.", |stats| stats.quotes),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stats_read_back_and_name_every_metric_once() {
+        let transports = BTreeMap::from([("sse".to_owned(), TransportStats { requests: 2, quotes: 30 })]);
+        let stats = Stats { published: 7, transports, ..Stats::default() };
+        let json = serde_json::to_string(&stats).unwrap();
+        assert_eq!(serde_json::from_str::<Stats>(&json).unwrap(), stats);
+
+        let text = stats.prometheus();
+        assert!(text.contains("# TYPE tickertape_published_total counter\ntickertape_published_total 7\n"));
+        assert!(text.contains("tickertape_quotes_total{transport=\"sse\"} 30\n"));
+        let names: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
+    }
+}

@@ -1,0 +1,54 @@
+//! The set of a server's tasks: every connection and every upgraded stream belongs to it and is waited for.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+/// A handle to the set; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks {
+    set: Arc<Mutex<JoinSet<()>>>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs `task` as part of the set.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut set = self.set.lock().expect("spawning does not panic");
+        // Ended tasks keep their memory until someone looks.
+        while set.try_join_next().is_some() {}
+        set.spawn(task);
+    }
+
+    /// Ends when the server begins to stop.
+    pub(crate) fn stopping(&self) -> WaitForCancellationFuture<'_> {
+        self.stop.cancelled()
+    }
+
+    /// Tells all tasks to stop, gives them `grace`, then drops those that are left.
+    pub(crate) async fn finish(&self, grace: Duration) {
+        self.stop.cancel();
+        let _ = timeout(grace, async {
+            while let Some(mut set) = self.take() {
+                while set.join_next().await.is_some() {}
+            }
+        })
+        .await;
+        // The set taken last was dropped with the timeout, which aborts what is in it; a connection may have
+        // become a stream of its own meanwhile.
+        while let Some(mut set) = self.take() {
+            set.shutdown().await;
+        }
+    }
+
+    /// What the set holds now; `None` when that is nothing.
+    fn take(&self) -> Option<JoinSet<()>> {
+        let mut set = self.set.lock().expect("spawning does not panic");
+        Some(std::mem::take(&mut *set)).filter(|set| !set.is_empty())
+    }
+}

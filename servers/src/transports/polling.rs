@@ -1,0 +1,117 @@
+//! Polling: the client asks `GET /quotes?after=N` again and again, and gets what it has not seen yet.
+//!
+//! Every answer carries its state in full, so the server keeps nothing about the client. The price is a request
+//! head and a response head for each question, asked in vain or not.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use ticker::Transport;
+
+use super::{ahead, refuse};
+use crate::app::App;
+
+/// `GET /quotes`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/quotes", get(quotes))
+}
+
+/// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    /// The newest sequence number that the client has; without it, it gets a snapshot.
+    after: Option<u64>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    /// Every quote since then.
+    #[default]
+    Since,
+    /// Of each symbol the newest quote since then.
+    Latest,
+}
+
+async fn quotes(
+    State(app): State<Arc<App>>,
+    question: Result<Query<Question>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let counters = app.counters(Transport::Polling);
+    counters.request();
+    let Question { after, mode } = match question {
+        Ok(Query(question)) => question,
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let last = app.log.last();
+    if let Some(after) = after
+        && after > last
+    {
+        return ahead(after, last);
+    }
+
+    // The entity tag is the newest sequence number. A client that sends it back learns for the price of two
+    // heads and no body that nothing happened.
+    if matches(&headers, last) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag(last).as_str()), NO_CACHE]).into_response();
+    }
+    let answer = match (after, mode) {
+        (None, _) => app.log.snapshot(),
+        (Some(after), Mode::Since) => app.log.since(after),
+        (Some(after), Mode::Latest) => app.log.latest(after),
+    };
+    if !answer.snapshot {
+        counters.quotes(answer.quotes.len());
+    }
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::ETAG, &tag(answer.last)), NO_CACHE];
+    (head, answer.json()).into_response()
+}
+
+/// Caches may keep the answer but must ask before they use it (RFC 9111 section 5.2.2.4).
+const NO_CACHE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
+
+fn tag(seq: u64) -> String {
+    format!("\"{seq}\"")
+}
+
+/// Whether `If-None-Match` names the tag of `last`, strong or weak (RFC 9110 section 13.1.2).
+fn matches(headers: &HeaderMap, last: u64) -> bool {
+    let expected = tag(last);
+    let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    lists
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_none_match_is_a_list_of_tags() {
+        let check = |value: &str, expected| {
+            let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().unwrap())]);
+            assert_eq!(matches(&headers, 17), expected, "{value}");
+        };
+        check("\"17\"", true);
+        check("W/\"17\"", true);
+        check("\"16\", \"17\"", true);
+        check("*", true);
+        check("\"1\"", false);
+        check("17", false);
+        check("", false);
+        assert!(!matches(&HeaderMap::new(), 17));
+    }
+}

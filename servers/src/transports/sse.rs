@@ -1,0 +1,148 @@
+//! Server-sent events: the client asks `GET /sse` once, and the response never ends.
+//!
+//! Each quote is a block of text (WHATWG HTML section 9.2) in a chunk of its own (RFC 9112 section 7.1). The
+//! `id` of the last block is all that a client needs to come back: it sends it as `Last-Event-ID`.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration, vec};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use ticker::{Transport, clock};
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    app::App,
+    encoded::Envelope,
+    log::{Subscription, Update},
+};
+
+/// How long a browser waits before it comes back, in milliseconds; sent first, and last when the server stops.
+const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
+/// A comment: keeps proxies from taking a quiet stream for a dead one.
+const HEARTBEAT: Bytes = Bytes::from_static(b": hb\n\n");
+
+/// `GET /sse`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/sse", get(events))
+}
+
+async fn events(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    app.counters(Transport::Sse).request();
+    // A cursor that is no number, or ahead of the feed (of another server, say), means a fresh beginning: on an
+    // error status a browser would never come back by itself.
+    let cursor = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let cursor = cursor.filter(|&cursor| cursor <= app.log.last());
+
+    let events = Events {
+        subscription: Subscription::new(&app.log, cursor),
+        blocks: vec![RETRY].into_iter(),
+        heartbeat: Heartbeat::new(app.settings.heartbeat),
+        ended: false,
+        app,
+    };
+    let head = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would collect the stream and pass it on in pieces of its own size.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (head, Body::from_stream(events.stream())).into_response()
+}
+
+/// One client's stream.
+struct Events {
+    app: Arc<App>,
+    subscription: Subscription,
+    /// Blocks that are ready to go. Only references: the bytes are the log's.
+    blocks: vec::IntoIter<Bytes>,
+    heartbeat: Heartbeat,
+    ended: bool,
+}
+
+impl Events {
+    /// The response body: each item becomes one chunk. hyper gathers the chunks that are ready at once into one
+    /// write, and asks for no more while the client does not read.
+    fn stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(self, |mut events| async {
+            let block = events.next().await?;
+            Some((Ok(block), events))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        let block = match self.blocks.next() {
+            Some(block) => block,
+            None if self.ended => return None,
+            None => self.wait().await,
+        };
+        self.heartbeat.put_off();
+        Some(block)
+    }
+
+    /// Waits for quotes, for silence to last too long, or for the server to stop.
+    async fn wait(&mut self) -> Bytes {
+        let update = tokio::select! {
+            biased;
+            update = self.subscription.next(|quote| quote.event.clone()) => update,
+            () = self.heartbeat.silence() => return HEARTBEAT,
+        };
+        match update {
+            Some(Update::Quotes(quotes)) => {
+                self.app.counters(Transport::Sse).quotes(quotes.len());
+                self.blocks = quotes.into_iter();
+                self.blocks.next().expect("an update is never empty")
+            }
+            Some(Update::Snapshot(envelope)) => snapshot(&envelope),
+            None => {
+                self.ended = true;
+                RETRY
+            }
+        }
+    }
+}
+
+/// The envelope as an event of its own type, so that no client takes it for a quote.
+fn snapshot(envelope: &Envelope) -> Bytes {
+    let mut block = format!("event: snapshot\nid: {}\ndata: ", envelope.last).into_bytes();
+    block.extend_from_slice(&envelope.json());
+    block.extend_from_slice(b"\n\n");
+    block.into()
+}
+
+/// Ends after a silence. Putting it off costs a look at the clock; the timer itself moves once per period.
+struct Heartbeat {
+    period: Duration,
+    quiet_since_ns: u64,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Heartbeat {
+    fn new(period: Duration) -> Self {
+        Self { period, quiet_since_ns: clock::now_ns(), timer: Box::pin(sleep(period)) }
+    }
+
+    fn put_off(&mut self) {
+        self.quiet_since_ns = clock::now_ns();
+    }
+
+    async fn silence(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            let quiet = Duration::from_nanos(clock::now_ns() - self.quiet_since_ns);
+            let left = self.period.saturating_sub(quiet);
+            if left.is_zero() {
+                self.timer.set(sleep(self.period));
+                return;
+            }
+            self.timer.set(sleep(left));
+        }
+    }
+}

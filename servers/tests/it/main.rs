@@ -1,0 +1,13 @@
+//! The servers over real sockets: each test starts its own on port 0 and ends within seconds.
+
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "any other message is a failed test")]
+
+mod accounting;
+mod feed;
+mod limits;
+mod polling;
+mod process;
+mod sse;
+mod support;
+mod websocket;
