@@ -1,4 +1,20 @@
 //! The load generator: scenario -> plan -> run -> result.
 
+pub mod assemble;
+pub mod cli;
 pub mod clients;
+pub mod events;
+pub mod machine;
+pub mod pacer;
 pub mod plan;
+pub mod process;
+pub mod scenario;
+pub mod socket;
+pub mod target;
+pub mod timeline;
+pub mod trial;
+pub mod verbs;
+pub mod worker;
+pub mod folder;
+pub mod progress;
+pub mod runner;

@@ -1,3 +1,24 @@
-//! The load generator's program: parses the command line and calls the verb.
+//! The load generator's program: parses the command line, calls the verb, turns errors into exit codes.
 
-fn main() {}
+use std::{io, process::ExitCode};
+
+use loadgen::{
+    cli::{self, Verb},
+    verbs,
+};
+
+fn main() -> ExitCode {
+    let out = &mut io::stdout();
+    let done = match cli::parse().verb {
+        Verb::Run(arguments) => verbs::run::run(&arguments, out),
+        Verb::Check(arguments) => verbs::check::run(&arguments, out).map(|()| ExitCode::SUCCESS),
+        Verb::Report(arguments) => verbs::report::run(&arguments, out).map(|()| ExitCode::SUCCESS),
+        Verb::List(arguments) => verbs::list::run(&arguments, out).map(|()| ExitCode::SUCCESS),
+        Verb::Serve(arguments) => return servers::cli::run(&arguments),
+        Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|report| {
+        verbs::complain(&report);
+        ExitCode::from(2)
+    })
+}

@@ -60,6 +60,19 @@ pub struct VariantPlan {
     pub headers: Vec<(String, String)>,
 }
 
+impl VariantPlan {
+    /// Whether the clients' bytes come from the server's counters, since a library owns their sockets.
+    pub fn counted_by_server(&self) -> bool {
+        self.options.client == HttpClient::Pooled
+    }
+
+    /// The measure phase, in nanoseconds after t0.
+    pub fn window_ns(&self) -> std::ops::Range<u64> {
+        let from = self.load.warmup.as_nanos() as u64;
+        from..from + self.load.measure.as_nanos() as u64
+    }
+}
+
 /// Options of all transports; which of them a transport takes is said by its client file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TransportOptions {

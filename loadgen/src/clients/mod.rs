@@ -5,11 +5,19 @@ use std::time::Duration;
 use measurement::result::Model;
 use ticker::Transport;
 
-use crate::plan::TransportOptions;
+use crate::{
+    plan::TransportOptions,
+    worker::{Client, ClientError},
+};
 
+mod envelope;
 mod polling;
+mod request;
 mod sse;
 mod websocket;
+
+/// The reference servers' heartbeat period, the same for every transport.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Scenario keys that this transport takes besides the ones that all take.
 pub fn keys(kind: Transport) -> &'static [&'static str] {
@@ -46,3 +54,48 @@ pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
         Transport::WebSocket => websocket::drain(options),
     }
 }
+
+/// Whether a quote that a newer one of its symbol replaces is left out by design.
+pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
+    match kind {
+        Transport::Polling => polling::coalesces(options),
+        Transport::Sse => sse::coalesces(options),
+        Transport::WebSocket => websocket::coalesces(options),
+    }
+}
+
+/// Whether clients act on a timetable of their own, whose lag is then the generator's.
+pub fn acts_on_a_timetable(kind: Transport) -> bool {
+    match kind {
+        Transport::Polling => polling::ACTS_ON_A_TIMETABLE,
+        Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
+        Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
+    }
+}
+
+/// Runs one client from its place on the connect ramp to its close; what goes wrong is counted and noted.
+pub async fn run(client: Client) {
+    client.ramp().await;
+    let mut stands = false;
+    let ran = match client.plan().kind {
+        Transport::Polling => polling::run(&client, &mut stands).await,
+        Transport::Sse => sse::run(&client, &mut stands).await,
+        Transport::WebSocket => websocket::run(&client, &mut stands).await,
+    };
+    match ran {
+        Ok(()) => {}
+        Err(error) if stands => client.disconnected(&error),
+        Err(error) => client.failed(&error),
+    }
+}
+
+/// Bytes of one heartbeat of one client, both directions; 0 where a busy feed needs none.
+pub fn heartbeat_bytes(kind: Transport) -> u64 {
+    match kind {
+        Transport::Polling => polling::HEARTBEAT_BYTES,
+        Transport::Sse => sse::HEARTBEAT_BYTES,
+        Transport::WebSocket => websocket::HEARTBEAT_BYTES,
+    }
+}
+
+type Ran = Result<(), ClientError>;

@@ -1,12 +1,30 @@
 //! Server-sent events: one long response; the browser's EventSource.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http_body_util::Empty;
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
 use measurement::result::{Model, ModelKind};
+use sse_stream::{Sse, SseStream};
+use ticker::clock;
 
-use crate::plan::TransportOptions;
+use super::{Ran, envelope, request};
+use crate::{
+    plan::TransportOptions,
+    socket::Socket,
+    worker::{Client, ClientError},
+};
 
 pub(super) const KEYS: &[&str] = &[];
+/// Comments are sent only into silence, which a feed with updates has none of.
+pub(super) const HEARTBEAT_BYTES: u64 = 0;
+pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
+
+/// An idle stream holds little; hyper's own adaptive buffer grows with bursts.
+const READ_BUFFER: usize = 8192;
 
 pub(super) fn label(_options: &TransportOptions) -> String {
     "sse".to_owned()
@@ -18,4 +36,69 @@ pub(super) fn model(_options: &TransportOptions) -> Model {
 
 pub(super) fn drain(_options: &TransportOptions) -> Duration {
     Duration::from_secs(1)
+}
+
+pub(super) fn coalesces(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    let from_ns = clock::now_ns();
+    let socket = client.connect().await.map_err(ClientError::Connect)?;
+    let ran = converse(client, stands, &socket, from_ns).await;
+    client.finish(socket).await;
+    ran
+}
+
+async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_ns: u64) -> Ran {
+    let (mut requests, connection) =
+        http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
+    let connection = tokio::task::spawn_local(connection);
+    let own = [("accept", "text/event-stream".to_owned()), ("cache-control", "no-cache".to_owned())];
+    let response = requests.send_request(request::get(client, "/sse", &own, Empty::<Bytes>::new())?).await?;
+    if response.status() != http::StatusCode::OK {
+        return Err(ClientError::Status { found: response.status(), expected: "200" });
+    }
+    let followed = follow(client, stands, socket, response.into_body(), from_ns).await;
+    // hyper gives the connection up; closing it in order is the socket's business.
+    drop(requests);
+    connection.abort();
+    let _ = connection.await;
+    followed
+}
+
+async fn follow(
+    client: &Client,
+    stands: &mut bool,
+    socket: &Socket,
+    body: Incoming,
+    from_ns: u64,
+) -> Ran {
+    let mut events = SseStream::new(body);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.next() => event.ok_or(ClientError::Closed)??,
+            () = client.closing() => return Ok(()),
+        };
+        if take(client, socket, &event)? && !*stands {
+            *stands = true;
+            client.connected(from_ns, socket.last_read_ns());
+        }
+    }
+}
+
+/// Records one event; the receipt is the read that completed it. True for the snapshot.
+fn take(client: &Client, socket: &Socket, event: &Sse) -> Result<bool, ClientError> {
+    // A block without data (`retry`, a comment) dispatches nothing.
+    let Some(data) = event.data.as_deref() else { return Ok(false) };
+    if event.event.as_deref() == Some("snapshot") {
+        let envelope = envelope::Envelope::parse(data.as_bytes())?;
+        let unit = socket.claim(envelope.payload_bytes()).ok_or(ClientError::Unscanned)?;
+        client.snapshot(envelope.last, envelope.quotes()?.into_iter().map(|(seq, _)| seq), unit.stamp_ns);
+        return Ok(true);
+    }
+    let unit = socket.claim(data.len() as u64).ok_or(ClientError::Unscanned)?;
+    client.quotes(std::iter::once(envelope::parse_quote(data.as_bytes())?), unit.stamp_ns);
+    Ok(false)
 }

@@ -1,0 +1,305 @@
+//! From what workers, server and kernel told to one trial of the result file. Pure: it asks nobody.
+
+use std::{ops::Range, time::Duration};
+
+use measurement::{
+    ledger::Phase,
+    recorder::Recording,
+    result::{
+        Bytes, Clients, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial,
+    },
+    validity::{self, Ends},
+};
+
+use crate::{
+    clients,
+    plan::VariantPlan,
+    process::{Cores, Usage},
+    socket::Books,
+    target::servers_stats::Stats,
+    trial::{Mark, Marks},
+    worker::Found,
+};
+
+/// IPv4 and TCP heads with timestamps, the Linux default (RFC 791, RFC 9293, RFC 7323 section 3).
+const TCP_IP_HEAD: u64 = 20 + 20 + 12;
+
+/// What the trial knows beside the workers' findings.
+pub struct Evidence {
+    /// Readings at the edges of the window.
+    pub marks: Marks,
+    /// The server before its first connection.
+    pub before: Option<Usage>,
+    /// The server's counters after its last connection; `None` if it could not be asked.
+    pub last_stats: Option<Stats>,
+    /// The window as it was, in nanoseconds after t0.
+    pub window_ns: Range<u64>,
+    /// Which cores each side ran on.
+    pub cores: Cores,
+    /// Why the trial did not go to its planned end.
+    pub error: Option<String>,
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub fn date(unix_ns: u64) -> String {
+    let time = std::time::UNIX_EPOCH + Duration::from_nanos(unix_ns);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// A trial without figures.
+pub fn failed(variant: &VariantPlan, started_at: String, error: String) -> Trial {
+    let clients = Clients { asked: u64::from(variant.load.clients), ..Clients::default() };
+    Trial { status: Status::Failed, error: Some(error), started_at, clients, ..Trial::default() }
+}
+
+/// A trial with its figures and verdict.
+pub fn trial(variant: &VariantPlan, started_at: String, found: Found, evidence: &Evidence) -> Trial {
+    let complete = evidence.error.is_none();
+    let recording = &found.recording;
+    let scheduled = recording.frame().seqs();
+    let scheduled = scheduled.end - scheduled.start;
+    // A cut window is not the one that the server counts for.
+    let counted = evidence.last_stats.as_ref().filter(|_| complete).map(|stats| stats.published_in_window);
+    let window_s = (evidence.window_ns.end - evidence.window_ns.start) as f64 / 1e9;
+    let mut trial = Trial {
+        status: if complete { Status::Complete } else { Status::Partial },
+        error: evidence.error.clone(),
+        started_at,
+        window_s,
+        clients: Clients {
+            asked: u64::from(variant.load.clients),
+            connected: found.connected,
+            disconnected: found.disconnected,
+            reconnected: 0,
+        },
+        updates: recording.updates(counted.unwrap_or(scheduled)),
+        schedule: ScheduleReport {
+            wanted_per_second: scheduled as f64 / window_s,
+            achieved_per_second: counted.unwrap_or(scheduled) as f64 / window_s,
+            late_polls: recording.sums.counts.late_polls,
+            dropped_polls: 0,
+        },
+        requests: requests(recording),
+        bytes: bytes(variant, &found, evidence),
+        ..Trial::default()
+    };
+    delays(&mut trial, recording);
+    cost(&mut trial, &found, evidence);
+    explain_nulls(&mut trial, evidence);
+    let judged = judge_with(&found, evidence, variant, scheduled);
+    validity::judge(&mut trial, &judged);
+    trial
+}
+
+fn delays(trial: &mut Trial, recording: &Recording) {
+    let sums = &recording.sums;
+    let distinct = recording.distinct_events();
+    let polls = sums.response.count();
+    trial.delivery_delay = sums.delay.finish(distinct);
+    trial.publisher_lag = recording.publisher_lag();
+    trial.transit = sums.transit.finish(distinct);
+    trial.reflection_delay = sums.reflection.finish(distinct);
+    trial.response_time = sums.response.finish(polls);
+    trial.action_lag = sums.action_lag.finish(sums.action_lag.count());
+    trial.connect = sums.connect.finish(sums.connect.count());
+    trial.first_update = sums.first_update.finish(sums.first_update.count());
+    trial.per_symbol = sums.staleness.per_symbol(distinct);
+    trial.whole_screen = sums.staleness.whole_screen(distinct);
+    trial.fairness = recording.fairness();
+    trial.series = sums.series.finish();
+    trial.trace = recording.trace();
+}
+
+fn requests(recording: &Recording) -> Option<Requests> {
+    let counts = &recording.sums.counts;
+    (counts.requests > 0).then(|| Requests {
+        sent: counts.requests,
+        useful: counts.useful,
+        empty: counts.requests - counts.useful,
+        useless_share: (counts.requests - counts.useful) as f64 / counts.requests as f64,
+    })
+}
+
+fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
+    let phases = Phases::of(variant, found, evidence);
+    let delivered = found.recording.sums.counts.delivered_once;
+    let (received, sent) = phases.measure;
+    let heartbeat_s = clients::HEARTBEAT.as_secs_f64();
+    let in_window = variant.load.measure >= clients::HEARTBEAT;
+    let books = &found.books;
+    let kernel_known = books.check.checked > 0;
+    Bytes {
+        received,
+        sent,
+        handshake: Handshake { received: phases.connect.0, sent: phases.connect.1 },
+        canonical_payload: delivered * u64::from(variant.feed.quote_bytes),
+        // Within a longer window heartbeats are in the layers already.
+        periodic: if in_window { 0.0 } else { clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s },
+        kernel: books.kernel,
+        tcp_ip_estimate: kernel_known.then_some(books.window_segments * TCP_IP_HEAD),
+        balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0,
+        header_overhead_per_update: (delivered > 0)
+            .then(|| (received.overhead() + sent.overhead()) as f64 / delivered as f64),
+    }
+}
+
+/// Layers of both directions, server to client first.
+type Both = (Layers, Layers);
+
+struct Phases {
+    connect: Both,
+    measure: Both,
+    unbalanced: Vec<String>,
+}
+
+impl Phases {
+    fn of(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Self {
+        if variant.counted_by_server() { Self::of_server(found, &evidence.marks) } else { Self::of_books(&found.books) }
+    }
+
+    fn of_books(books: &Books) -> Self {
+        let both = |phase| (*books.received.phase(phase), *books.sent.phase(phase));
+        let mut unbalanced = Vec::new();
+        for phase in Phase::ALL {
+            let (received, sent) = both(phase);
+            note_unbalanced(&mut unbalanced, "received", phase, &received);
+            note_unbalanced(&mut unbalanced, "sent", phase, &sent);
+        }
+        Self { connect: both(Phase::Connect), measure: both(Phase::Measure), unbalanced }
+    }
+
+    /// Differences of the server's counters between marks. Payload is what the clients decoded in the phase.
+    fn of_server(found: &Found, marks: &Marks) -> Self {
+        let nothing = Stats::default();
+        let read = |mark: &Option<Mark>| mark.as_ref().and_then(|mark| mark.stats.clone()).unwrap_or_default();
+        let (from, to) = (read(&marks.from), read(&marks.to));
+        let connected = marks.connected_stats.as_ref().unwrap_or(&nothing);
+        let connect = between(&nothing, connected, found.unsocketed_payload[Phase::Connect as usize]);
+        let measure = between(&from, &to, found.unsocketed_payload[Phase::Measure as usize]);
+        let mut unbalanced = Vec::new();
+        for (phase, (received, sent)) in [(Phase::Connect, &connect), (Phase::Measure, &measure)] {
+            note_unbalanced(&mut unbalanced, "received", phase, received);
+            note_unbalanced(&mut unbalanced, "sent", phase, sent);
+        }
+        Self { connect, measure, unbalanced }
+    }
+}
+
+fn note_unbalanced(unbalanced: &mut Vec<String>, direction: &str, phase: Phase, layers: &Layers) {
+    if !layers.balanced() {
+        let (sum, total) = (layers.sum(), layers.socket_total);
+        unbalanced.push(format!("{direction}, {}: {sum} bytes in layers, {total} at the socket", phase.name()));
+    }
+}
+
+fn between(from: &Stats, to: &Stats, payload: u64) -> Both {
+    let tally = |stats: &Stats| stats.layers.unwrap_or_default();
+    let (before, after) = (tally(from), tally(to));
+    let layers = |before: &wire::Tally, after: &wire::Tally, payload: u64, socket_total: u64| {
+        let body = after.body - before.body;
+        let payload = payload.min(body);
+        Layers {
+            payload,
+            app_framing: after.app_framing - before.app_framing + body - payload,
+            transport_framing: after.transport_framing - before.transport_framing,
+            headers: after.headers - before.headers,
+            tls: 0,
+            socket_total,
+        }
+    };
+    (
+        layers(&before.down, &after.down, payload, to.bytes.written - from.bytes.written),
+        layers(&before.up, &after.up, 0, to.bytes.read - from.bytes.read),
+    )
+}
+
+fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
+    let delivered = trial.updates.delivered_once as f64;
+    let per_update = |value: f64| (delivered > 0.0).then(|| value / delivered);
+    let (Some(from), Some(to)) = (&evidence.marks.from, &evidence.marks.to) else { return };
+    let clients = trial.clients.connected.max(1) as f64;
+    let window_ns = (to.at_ns - from.at_ns) as f64;
+    let process = |from: &Usage, to: &Usage, cores: &[u32]| {
+        let cpu_seconds = to.cpu_ns.saturating_sub(from.cpu_ns) as f64 / 1e9;
+        let switches = to.voluntary_switches.saturating_sub(from.voluntary_switches);
+        Process {
+            cpu_seconds: Some(cpu_seconds),
+            cpu_us_per_update: per_update(cpu_seconds * 1e6),
+            rss_bytes: Some(to.rss_bytes),
+            rss_peak_bytes: Some(to.rss_peak_bytes),
+            voluntary_switches_per_update: per_update(switches as f64),
+            cores: cores.to_vec(),
+            ..Process::default()
+        }
+    };
+    if let (Some(first), Some(last)) = (&from.server, &to.server) {
+        let mut server = process(first, last, &evidence.cores.server);
+        server.publisher_cpu_seconds =
+            Some(last.publisher_cpu_ns.saturating_sub(first.publisher_cpu_ns) as f64 / 1e9);
+        let idle = evidence.before.as_ref();
+        server.rss_per_client_bytes =
+            idle.map(|idle| last.rss_bytes.saturating_sub(idle.rss_bytes) as f64 / clients);
+        if let (Some(first), Some(last)) = (&from.stats, &to.stats) {
+            let calls = |stats: &Stats| stats.bytes.read_calls + stats.bytes.write_calls;
+            server.socket_calls_per_update = per_update((calls(last) - calls(first)) as f64);
+        }
+        trial.server = server;
+    }
+    if let (Some(first), Some(last)) = (&from.loadgen, &to.loadgen) {
+        let mut loadgen = process(first, last, &evidence.cores.loadgen);
+        let delay_ns = last.run_delay_ns.saturating_sub(first.run_delay_ns) as f64;
+        loadgen.run_delay_share = Some(delay_ns / window_ns / evidence.cores.loadgen.len().max(1) as f64);
+        let all = found.recording.sums.counts.received_in_window as f64;
+        // The sockets' calls are counted over the connections' lives, so is what they brought.
+        loadgen.socket_calls_per_update =
+            (all > 0.0 && found.books.calls > 0).then(|| found.books.calls as f64 / all);
+        trial.loadgen = loadgen;
+    }
+}
+
+fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
+    let mut because = |field: &str, reason: &str| {
+        trial.unavailable.insert(field.to_owned(), reason.to_owned());
+    };
+    because("floor", "the floor test is not part of this version");
+    because("reconnect_to_fresh", "no connection was cut on purpose");
+    because("server.allocations_per_update", "the build has no counting allocator");
+    because("loadgen.allocations_per_update", "the build has no counting allocator");
+    because("server.run_delay_share", "told for the load generator only");
+    because("loadgen.publisher_cpu_seconds", "the publisher is a thread of the server");
+    because("loadgen.rss_per_client_bytes", "earlier trials of the same process leave memory behind");
+    if evidence.marks.to.is_none() {
+        because("server", "the window ended before the second reading");
+        because("loadgen", "the window ended before the second reading");
+    }
+    if trial.requests.is_none() {
+        trial.unavailable.insert("requests".to_owned(), "the clients made no requests in the window".to_owned());
+        trial.unavailable.insert("response_time".to_owned(), "the clients made no requests in the window".to_owned());
+    }
+    if trial.bytes.tcp_ip_estimate.is_none() {
+        let reason = "TCP_INFO was not told for the clients' sockets".to_owned();
+        trial.unavailable.insert("bytes.tcp_ip_estimate".to_owned(), reason);
+    }
+}
+
+fn judge_with(found: &Found, evidence: &Evidence, variant: &VariantPlan, scheduled: u64) -> validity::Evidence {
+    let books = &found.books;
+    let stats = evidence.last_stats.as_ref();
+    let whole = evidence.error.is_none() && !variant.counted_by_server();
+    let ends = stats.filter(|_| whole).map(|stats| Ends {
+        down: (stats.bytes.written, books.received.socket_total()),
+        up: (books.sent.socket_total(), stats.bytes.read),
+    });
+    validity::Evidence {
+        scheduled,
+        unbalanced: Phases::of(variant, found, evidence).unbalanced,
+        client_identity: (books.check.checked, books.check.mismatched),
+        server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
+        unclaimed_messages: books.unclaimed,
+        ends,
+        clipped: found.recording.clipped(),
+        unknown_quotes: found.recording.sums.counts.unknown,
+        loadgen_cores: evidence.cores.loadgen.len() as u64,
+        refused: stats.map_or(0, |stats| stats.connections.refused + stats.connections.accept_errors),
+    }
+}

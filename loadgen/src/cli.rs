@@ -1,0 +1,257 @@
+//! The command line: verbs and their arguments. What a later version will take is refused by name.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+
+use crate::scenario::Overrides;
+
+/// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs of this version.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Measure a scenario and write a dated folder with the result and its report
+    #[command(after_help = RUN_HELP)]
+    Run(RunArgs),
+    /// Validate a scenario, print the resolved plan, its duration and needs; run nothing
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
+    /// Render the report of a result again
+    Report(ReportArgs),
+    /// List transports, shipped scenarios and metrics
+    List(ListArgs),
+    /// Run the reference servers: every transport on one address
+    Serve(servers::cli::ServeArgs),
+    /// Say what this machine can and cannot measure
+    Doctor(DoctorArgs),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  loadgen run ticker                         polling, SSE and WebSocket compared
+  loadgen run ticker --set load.clients=50   the same with fewer users
+  loadgen check my-scenario.toml             what a scenario of your own would do
+  loadgen doctor --noise                     how far this machine can be trusted
+
+Exit codes:
+  0  all well
+  1  a gate failed
+  2  bad usage, scenario or result file
+  3  the run could not be completed, or cannot be trusted
+  4  inconclusive";
+
+const RUN_HELP: &str = "\
+Examples:
+  loadgen run ticker
+  loadgen run smoke --quiet
+  loadgen run scenarios/ticker.toml --only websocket --only sse --quick
+  loadgen run ticker --set load.clients='[50, 100, 200]' --set feed.updates_per_second=100
+  loadgen run ticker --set transport.polling.interval=500ms";
+
+const CHECK_HELP: &str = "\
+Examples:
+  loadgen check ticker
+  loadgen check my-scenario.toml --set load.clients=5000";
+
+/// Which scenario, and what to change about it.
+#[derive(Args, Clone, Debug)]
+pub struct ScenarioArgs {
+    /// Path of a scenario file, or the bare name of a shipped one (see `loadgen list scenarios`)
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    /// Change a key of the scenario, for example load.clients=50; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keep only this variant, transport name or kind; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// One trial and half the window; the result says so
+    #[arg(long)]
+    pub quick: bool,
+}
+
+impl ScenarioArgs {
+    /// The changes, as `scenario::load` takes them.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { set: self.set.clone(), only: self.only.clone(), quick: self.quick }
+    }
+}
+
+/// `loadgen run`
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+    /// Folder for results; each run makes a new dated folder in it
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    /// Print only the result
+    #[arg(long)]
+    pub quiet: bool,
+    #[arg(long, hide = true)]
+    live: bool,
+    #[arg(long, hide = true, value_name = "RESULT")]
+    baseline: Option<PathBuf>,
+}
+
+/// `loadgen check`
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The scenario.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
+}
+
+/// `loadgen report`
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// A result.json, or the folder that holds it
+    #[arg(value_name = "RESULT")]
+    pub result: PathBuf,
+}
+
+/// `loadgen list`
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// Only these
+    pub what: Option<Listed>,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Listed {
+    /// Ways to bring quotes from the server to a client.
+    Transports,
+    /// Scenarios inside the program.
+    Scenarios,
+    /// Names that results use.
+    Metrics,
+}
+
+/// `loadgen doctor`
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Watch the machine for two seconds and tell how often it takes the processor away
+    #[arg(long)]
+    pub noise: bool,
+}
+
+/// Verbs by what one is about, in the order of the help.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Use", &["run", "check", "report", "list"]),
+    ("Gate", &["compare", "ab", "history"]),
+    ("Teach", &["teach", "serve"]),
+    ("Machine", &["doctor"]),
+];
+
+/// Verbs of later versions.
+const LATER: &[&str] = &["probe", "verify", "compare", "ab", "history", "teach"];
+
+/// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
+pub fn parse() -> Cli {
+    try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Parses arguments, the program's name first.
+pub fn try_parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = command();
+    let verb = arguments.get(1).map(|verb| verb.to_string_lossy().into_owned());
+    if let Some(verb) = verb.filter(|verb| LATER.contains(&verb.as_str())) {
+        return Err(not_supported(&mut command, &verb));
+    }
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+    if let Verb::Run(run) = &cli.verb {
+        let options = [("--live", run.live), ("--baseline", run.baseline.is_some())];
+        if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
+            return Err(not_supported(&mut command, option));
+        }
+    }
+    Ok(cli)
+}
+
+/// The command with its verbs listed in groups.
+fn command() -> Command {
+    let command = Cli::command();
+    let width = command.get_subcommands().map(|verb| verb.get_name().len()).max().unwrap_or(0);
+    let mut groups = String::new();
+    for (title, verbs) in GROUPS {
+        let known: Vec<_> = verbs.iter().filter_map(|verb| command.find_subcommand(verb)).collect();
+        if known.is_empty() {
+            continue;
+        }
+        groups.push_str(&format!("\n{title}:\n"));
+        for verb in known {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            groups.push_str(&format!("  {:width$}  {about}\n", verb.get_name()));
+        }
+    }
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{groups}\nOptions:\n{{options}}{{after-help}}"
+    );
+    command.help_template(template)
+}
+
+fn not_supported(command: &mut Command, what: &str) -> clap::Error {
+    command.error(ErrorKind::InvalidValue, format!("`{what}` is not supported by this version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        try_parse_from(std::iter::once("loadgen").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn every_verb_is_in_one_group_of_the_help() {
+        Cli::command().debug_assert();
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        for verb in Cli::command().get_subcommands() {
+            let times = grouped.iter().filter(|name| **name == verb.get_name()).count();
+            assert_eq!(times, 1, "{}", verb.get_name());
+        }
+        let help = command().render_help().to_string();
+        assert!(help.contains("Use:\n  run"), "{help}");
+        assert!(help.contains("Machine:\n  doctor"), "{help}");
+        assert!(!help.contains("probe"), "{help}");
+    }
+
+    #[test]
+    fn what_a_later_version_takes_is_refused_by_name() {
+        let check = |line, expected: &str| {
+            let error = parsed(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(
+                error.to_string().contains(&format!("`{expected}` is not supported by this version")),
+                "{error}"
+            );
+        };
+        check("probe ws://127.0.0.1/feed --kind websocket", "probe");
+        check("ab", "ab");
+        check("run ticker --live", "--live");
+        check("run ticker --baseline old.json", "--baseline");
+    }
+
+    #[test]
+    fn options_reach_the_overrides() {
+        let line = "run ticker --set load.clients=5 --set feed.seed=2 --only sse --quick --out elsewhere";
+        let Verb::Run(run) = parsed(line).unwrap().verb else { panic!("not run") };
+        let overrides = run.scenario.overrides();
+        assert_eq!(overrides.set, ["load.clients=5", "feed.seed=2"]);
+        assert_eq!((overrides.only, overrides.quick), (vec!["sse".to_owned()], true));
+        assert_eq!(run.out, PathBuf::from("elsewhere"));
+        assert_eq!(parsed("frob").unwrap_err().exit_code(), 2);
+        assert_eq!(parsed("--help").unwrap_err().exit_code(), 0);
+    }
+}

@@ -1,0 +1,41 @@
+//! The ticker's own messages: one quote, or the envelope of snapshots and polling answers.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use ticker::QuoteView;
+
+/// `{"last":N,"gap":G,"snapshot":B,"quotes":[…]}`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope<'a> {
+    pub last: u64,
+    pub snapshot: bool,
+    #[serde(borrow)]
+    quotes: Vec<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text)
+    }
+
+    /// Bytes of the quotes themselves.
+    pub(super) fn payload_bytes(&self) -> u64 {
+        self.quotes.iter().map(|quote| quote.get().len() as u64).sum()
+    }
+
+    /// Sequence number and publication time of each quote.
+    pub(super) fn quotes(&self) -> serde_json::Result<Vec<(u64, u64)>> {
+        self.quotes.iter().map(|quote| parse_quote(quote.get().as_bytes())).collect()
+    }
+}
+
+/// Sequence number, and publication time in Unix microseconds.
+pub(super) fn parse_quote(text: &[u8]) -> serde_json::Result<(u64, u64)> {
+    let quote: QuoteView<'_> = serde_json::from_slice(text)?;
+    Ok((quote.seq, quote.sent))
+}
+
+/// Whether a message of a push stream is an envelope and not a quote.
+pub(super) fn is_envelope(text: &[u8]) -> bool {
+    text.starts_with(br#"{"last":"#)
+}

@@ -1,0 +1,52 @@
+//! What happens during a run, as values. The runner sends them; one place prints them.
+
+use measurement::{ledger::Phase, result::Trial};
+
+use crate::plan::VariantPlan;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The run begins.
+    Started {
+        /// Trials of the whole run.
+        trials: u32,
+        /// Its planned length in seconds.
+        seconds: f64,
+        /// Where results go.
+        folder: &'a std::path::Path,
+    },
+    /// A trial begins.
+    Trial {
+        /// Position in the run, from 0.
+        order: u32,
+        /// Its variant.
+        variant: &'a VariantPlan,
+    },
+    /// A trial goes on.
+    Progress {
+        /// Its phase.
+        phase: Phase,
+        /// Seconds since its start.
+        seconds: f64,
+        /// Clients connected.
+        connected: u64,
+        /// Quotes of the window received.
+        delivered: u64,
+    },
+    /// A trial ended.
+    Ended {
+        /// Its variant.
+        variant: &'a VariantPlan,
+        /// What was found.
+        trial: &'a Trial,
+    },
+    /// The user asked to stop.
+    Stopping,
+}
+
+/// Takes events as they happen.
+pub trait Listener {
+    /// Takes one.
+    fn event(&mut self, event: &Event<'_>);
+}

@@ -1,0 +1,141 @@
+//! Shows events to a person: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use measurement::result::{Status, Trial};
+
+use crate::{
+    events::{Event, Listener},
+    plan::VariantPlan,
+};
+
+/// The listener for a person at standard error.
+pub fn for_person(quiet: bool) -> Box<dyn Listener> {
+    if quiet {
+        Box::new(Quiet)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(Bar::default())
+    } else {
+        Box::new(Lines::default())
+    }
+}
+
+struct Quiet;
+
+impl Listener for Quiet {
+    fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// What the whole run is, to say how far it is.
+#[derive(Default)]
+struct Whole {
+    trials: u32,
+    seconds: f64,
+    order: u32,
+    name: String,
+}
+
+impl Whole {
+    fn started(&mut self, trials: u32, seconds: f64) {
+        (self.trials, self.seconds) = (trials, seconds);
+    }
+
+    fn trial(&mut self, order: u32, variant: &VariantPlan) {
+        (self.order, self.name) = (order, variant.name.clone());
+    }
+
+    fn heading(&self) -> String {
+        format!("[{}/{}] {}", self.order + 1, self.trials, self.name)
+    }
+}
+
+/// Plain lines, one for each trial and its end.
+#[derive(Default)]
+struct Lines {
+    whole: Whole,
+}
+
+impl Listener for Lines {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { trials, seconds, folder } => {
+                self.whole.started(*trials, *seconds);
+                say(&format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
+            }
+            Event::Trial { order, variant } => self.whole.trial(*order, variant),
+            Event::Progress { .. } => {}
+            Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
+            Event::Stopping => say(STOPPING),
+        }
+    }
+}
+
+/// One bar for the run, with the phase and live counts of the current trial.
+#[derive(Default)]
+struct Bar {
+    whole: Whole,
+    bar: Option<ProgressBar>,
+}
+
+impl Listener for Bar {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { trials, seconds, folder } => {
+                self.whole.started(*trials, *seconds);
+                let bar = ProgressBar::new(u64::from(*trials));
+                let style = ProgressStyle::with_template("{bar:20} {elapsed} {msg}");
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                bar.enable_steady_tick(Duration::from_millis(500));
+                bar.println(format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
+                self.bar = Some(bar);
+            }
+            Event::Trial { order, variant } => self.whole.trial(*order, variant),
+            Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
+                let phase = phase.name();
+                bar.set_message(format!("{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"));
+            }),
+            Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
+                bar.println(format!("{heading}: {}", outcome(trial)));
+                bar.inc(1);
+                if bar.length() == Some(bar.position()) {
+                    bar.finish_and_clear();
+                }
+            }),
+            Event::Stopping => self.on_bar(|bar, _| bar.println(STOPPING)),
+        }
+    }
+}
+
+impl Bar {
+    fn on_bar(&self, change: impl FnOnce(&ProgressBar, String)) {
+        if let Some(bar) = &self.bar {
+            change(bar, self.whole.heading());
+        }
+    }
+}
+
+const STOPPING: &str = "stopping: the trial is ended and what was found is written (Ctrl-C again to give up)";
+
+fn outcome(trial: &Trial) -> String {
+    match (trial.status, &trial.error) {
+        (Status::Complete, _) => {
+            let delay = trial.delivery_delay.as_ref().and_then(|delay| delay.mean_us);
+            let delay = delay.map_or("no deliveries".to_owned(), |us| format!("mean delay {:.2} ms", us / 1e3));
+            let verdict = if trial.validity.valid { "valid" } else { "INVALID" };
+            format!("{} updates, {delay}, {verdict}", trial.updates.delivered_once)
+        }
+        (Status::Partial, Some(error)) => format!("partial: {error}"),
+        (Status::Failed, Some(error)) => format!("FAILED: {error}"),
+        (Status::Partial | Status::Failed, None) => "did not end".to_owned(),
+    }
+}
+
+fn rounded(seconds: f64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds.round() as u64)).to_string()
+}
+
+#[expect(clippy::print_stderr, reason = "this is the one place that shows progress")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

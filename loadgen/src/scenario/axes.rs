@@ -1,0 +1,196 @@
+//! Which keys can be swept, and how each of their values is checked.
+
+use ticker::{Arrivals, FeedSettings, Transport};
+
+use crate::{
+    clients,
+    plan::{HttpClient, PollMode},
+};
+
+use super::{
+    decode::Sources,
+    error::{Problem, ScenarioError},
+    scalar::{One, OneOrMany, Time},
+    sweep::{Axis, Setting},
+    values::{self, DurationRange, Words},
+    wire,
+};
+
+/// The axes of `[feed]` and `[load]`, in that order.
+pub(super) fn shared(sources: &Sources, file: &wire::File) -> Result<Vec<Axis>, ScenarioError> {
+    let (feed, load) = (&file.feed, &file.load);
+    let axes = [
+        axis(sources, "feed.symbols", &feed.symbols, |given| symbols(sources, given))?,
+        axis(sources, "feed.updates_per_second", &feed.updates_per_second, |given| rate(sources, given))?,
+        axis(sources, "feed.arrivals", &feed.arrivals, |given| arrivals(sources, given))?,
+        axis(sources, "feed.quote_bytes", &feed.quote_bytes, |given| quote_bytes(sources, given))?,
+        axis(sources, "load.clients", &load.clients, |given| {
+            values::number(sources, "load.clients", given, &values::clients_range()).map(Setting::Clients)
+        })?,
+        time(
+            sources,
+            "load.connect_over",
+            &load.connect_over,
+            &values::connect_range(),
+            Setting::ConnectOver,
+        )?,
+        time(sources, "load.warmup", &load.warmup, &values::warmup_range(), Setting::Warmup)?,
+        time(sources, "load.measure", &load.measure, &values::measure_range(), Setting::Measure)?,
+        time(sources, "load.session", &load.session, &values::session_range(), Setting::Session)?,
+    ];
+    Ok(axes.into_iter().flatten().collect())
+}
+
+/// The axes of one transport's options. From `[defaults]` an option applies only where it is taken; in the
+/// transport's own table one that is not taken is an error.
+pub(super) fn of_transport(
+    sources: &Sources,
+    kind: Transport,
+    own: &wire::Transport,
+    defaults: &wire::Defaults,
+) -> Result<Vec<Axis>, ScenarioError> {
+    let takes = clients::keys(kind);
+    let pick = |key: &'static str| Picker { sources, kind, takes, key };
+    let range = values::interval_range();
+    let axes = [
+        time(
+            sources,
+            "transport.interval",
+            &pick("interval").from(&own.interval, &defaults.interval)?,
+            &range,
+            Setting::Interval,
+        )?,
+        axis(sources, "transport.mode", &pick("mode").from(&own.mode, &defaults.mode)?, |given| {
+            let supported = &[("since", PollMode::Since), ("latest", PollMode::Latest)];
+            values::word(sources, "transport.mode", given, &Words { supported, planned: &[] })
+                .map(Setting::Mode)
+        })?,
+        axis(
+            sources,
+            "transport.conditional",
+            &pick("conditional").from(&own.conditional, &defaults.conditional)?,
+            |given| Ok(Setting::Conditional(given.value)),
+        )?,
+        axis(sources, "transport.client", &pick("client").from(&own.client, &defaults.client)?, |given| {
+            let supported = &[("counted", HttpClient::Counted), ("pooled", HttpClient::Pooled)];
+            values::word(sources, "transport.client", given, &Words { supported, planned: &[] })
+                .map(Setting::Client)
+        })?,
+    ];
+    Ok(axes.into_iter().flatten().collect())
+}
+
+struct Picker<'a> {
+    sources: &'a Sources,
+    kind: Transport,
+    takes: &'static [&'static str],
+    key: &'static str,
+}
+
+impl Picker<'_> {
+    fn from<T: Clone>(
+        &self,
+        own: &Option<OneOrMany<T>>,
+        default: &Option<OneOrMany<T>>,
+    ) -> Result<Option<OneOrMany<T>>, ScenarioError> {
+        if self.takes.contains(&self.key) {
+            return Ok(own.as_ref().or(default.as_ref()).cloned());
+        }
+        match own {
+            None => Ok(None),
+            Some(given) => {
+                let problem = Problem::NotTaken {
+                    key: self.key.to_owned(),
+                    kind: self.kind.to_string(),
+                    takes: self.takes.iter().map(|key| (*key).to_owned()).collect(),
+                };
+                Err(self.sources.error(problem, given.span.clone(), "this option"))
+            }
+        }
+    }
+}
+
+fn axis<T>(
+    sources: &Sources,
+    key: &'static str,
+    given: &Option<OneOrMany<T>>,
+    read: impl Fn(&One<T>) -> Result<Setting, ScenarioError>,
+) -> Result<Option<Axis>, ScenarioError> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    if given.values.is_empty() {
+        let problem = Problem::EmptyList { key: key.to_owned() };
+        return Err(sources.error(problem, given.span.clone(), "no values"));
+    }
+    let mut choices: Vec<Setting> = Vec::new();
+    for value in &given.values {
+        let setting = read(value)?;
+        if let Some(before) = choices.iter().position(|choice| *choice == setting) {
+            let problem = Problem::ListedTwice { key: key.to_owned(), value: setting.text() };
+            let labels = [(value.span.clone(), "again"), (given.values[before].span.clone(), "first")];
+            return Err(sources.error_at(problem, &labels));
+        }
+        choices.push(setting);
+    }
+    Ok(Some(Axis { key, swept: given.list, span: given.span.clone(), choices }))
+}
+
+fn time(
+    sources: &Sources,
+    key: &'static str,
+    given: &Option<OneOrMany<Time>>,
+    range: &DurationRange,
+    make: fn(std::time::Duration) -> Setting,
+) -> Result<Option<Axis>, ScenarioError> {
+    axis(sources, key, given, |value| values::duration(sources, key, value, range).map(make))
+}
+
+fn symbols(sources: &Sources, given: &One<i128>) -> Result<Setting, ScenarioError> {
+    let symbols = saturated(given.value);
+    check_feed(sources, given, &FeedSettings { symbols, ..FeedSettings::default() })?;
+    Ok(Setting::Symbols(symbols))
+}
+
+fn quote_bytes(sources: &Sources, given: &One<i128>) -> Result<Setting, ScenarioError> {
+    let quote_bytes = saturated(given.value);
+    check_feed(sources, given, &FeedSettings { quote_bytes, ..FeedSettings::default() })?;
+    Ok(Setting::QuoteBytes(quote_bytes))
+}
+
+fn rate(sources: &Sources, given: &One<f64>) -> Result<Setting, ScenarioError> {
+    check_feed(sources, given, &FeedSettings { updates_per_second: given.value, ..FeedSettings::default() })?;
+    Ok(Setting::UpdatesPerSecond(given.value))
+}
+
+fn arrivals(sources: &Sources, given: &One<String>) -> Result<Setting, ScenarioError> {
+    let supported: Vec<_> = Arrivals::ALL.iter().map(|arrivals| (arrivals.name(), *arrivals)).collect();
+    values::word(sources, "feed.arrivals", given, &Words { supported: &supported, planned: &[] })
+        .map(Setting::Arrivals)
+}
+
+/// The nearest u32: whatever lies outside is out of the feed's own range too.
+fn saturated(number: i128) -> u32 {
+    u32::try_from(number).unwrap_or(if number < 0 { 0 } else { u32::MAX })
+}
+
+/// The feed's own check of settings that differ from good ones in one key; its words "KEY is X, expected Y"
+/// are shown with the value as it is written.
+fn check_feed<T: ToString>(
+    sources: &Sources,
+    given: &One<T>,
+    settings: &FeedSettings,
+) -> Result<(), ScenarioError> {
+    settings.check().map_err(|error| {
+        let words = error.to_string();
+        let key = words.split(' ').next().unwrap_or_default();
+        let expected = words.split_once("expected ").map_or("", |(_, expected)| expected);
+        let problem = Problem::OutOfRange {
+            key: format!("feed.{key}"),
+            found: given.value.to_string(),
+            expected: expected.to_owned(),
+            advice: String::new(),
+        };
+        sources.error(problem, given.span.clone(), "this number")
+    })
+}

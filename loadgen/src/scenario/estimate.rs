@@ -1,0 +1,157 @@
+//! How long a plan takes and what it needs of the machine: pure functions of the plan.
+
+use std::{fmt, time::Duration};
+
+use miette::Diagnostic;
+
+use crate::{
+    clients,
+    plan::{Plan, VariantPlan},
+};
+
+/// Starting a server process, agreeing on t0, and stopping it again.
+const START: Duration = Duration::from_millis(500);
+
+/// Open files of a process besides one for each client: listeners, runtimes, logs, /proc.
+const OTHER_FILES: u64 = 64;
+
+/// How long a plan takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// All trials of all variants.
+    pub total: Duration,
+    /// One trial of each variant, in the plan's order.
+    pub trials: Vec<Duration>,
+}
+
+impl Estimate {
+    /// Σ over variants of trials × (start 0.5 s + connect ramp + warm-up + window + drain). The drain is taken
+    /// at its upper bound, one poll interval and a second, so that runs end early rather than late.
+    pub fn of(plan: &Plan) -> Self {
+        let trials: Vec<Duration> = plan.variants.iter().map(trial).collect();
+        Self { total: trials.iter().sum::<Duration>() * plan.trials, trials }
+    }
+}
+
+fn trial(variant: &VariantPlan) -> Duration {
+    let load = &variant.load;
+    START + load.connect_over + load.warmup + load.measure + clients::drain(variant.kind, &variant.options)
+}
+
+/// What a plan needs of the machine, at its largest variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Most clients of a variant.
+    pub clients: u64,
+    /// Open files of each process (load generator and server alike): one for each client, and 64.
+    pub files: u64,
+    /// Ephemeral ports: one for each client, as all connect from one address.
+    pub ports: u64,
+    /// Processes at one time: the load generator and one server.
+    pub processes: u64,
+}
+
+/// What the machine gives. `None` where it cannot tell: then nothing is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Hard limit of open files of a process.
+    pub files: Option<u64>,
+    /// Ephemeral ports of one source address.
+    pub ports: Option<u64>,
+}
+
+impl Needs {
+    /// The needs of a plan's largest variant.
+    pub fn of(plan: &Plan) -> Self {
+        let clients = plan.variants.iter().map(|variant| u64::from(variant.load.clients)).max().unwrap_or(0);
+        Self { clients, files: clients + OTHER_FILES, ports: clients, processes: 2 }
+    }
+
+    /// Whether the machine gives them.
+    pub fn check(&self, limits: &Limits) -> Result<(), NeedsError> {
+        match (limits.files, limits.ports) {
+            (Some(limit), _) if self.files > limit => Err(NeedsError::Files { needed: self.files, limit }),
+            (_, Some(limit)) if self.ports > limit => Err(NeedsError::Ports { needed: self.ports, limit }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The machine gives less than the plan needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
+pub enum NeedsError {
+    /// Open files.
+    #[error("{} open files needed, the hard limit is {}", thousands(*needed), thousands(*limit))]
+    #[diagnostic(help("lower load.clients or raise `ulimit -Hn`"))]
+    Files {
+        /// By each process.
+        needed: u64,
+        /// RLIMIT_NOFILE, hard.
+        limit: u64,
+    },
+    /// Ephemeral ports.
+    #[error("{} local ports needed, the range has {}", thousands(*needed), thousands(*limit))]
+    #[diagnostic(help("lower load.clients or widen the sysctl net.ipv4.ip_local_port_range"))]
+    Ports {
+        /// By the load generator.
+        needed: u64,
+        /// Size of the range.
+        limit: u64,
+    },
+}
+
+/// `20000` as `20,000`.
+pub fn thousands(number: impl fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, load};
+
+    fn ticker(set: &[&str]) -> Plan {
+        let set = set.iter().map(|&set| set.to_owned()).collect();
+        load("ticker", &Overrides { set, ..Overrides::default() }).unwrap()
+    }
+
+    #[test]
+    fn the_estimate_adds_up_every_phase_of_every_trial() {
+        let plan = ticker(&["load.connect_over=2s", "load.warmup=3s", "load.measure=10s", "load.trials=4"]);
+        let estimate = Estimate::of(&plan);
+        let push = Duration::from_millis(500 + 2_000 + 3_000 + 10_000 + 1_000);
+        assert_eq!(estimate.trials, [push + Duration::from_secs(1), push, push]);
+        assert_eq!(estimate.total, (3 * push + Duration::from_secs(1)) * 4);
+    }
+
+    #[test]
+    fn needs_name_the_limit_that_is_too_low() {
+        let needs = Needs::of(&ticker(&["load.clients=[10, 20000]"]));
+        assert_eq!((needs.files, needs.ports), (20_064, 20_000));
+        let check = |files, ports, expected: Option<&str>| {
+            let error = needs.check(&Limits { files, ports }).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), expected);
+        };
+        check(Some(20_064), Some(20_000), None);
+        check(None, None, None);
+        check(Some(20_000), Some(1), Some("20,064 open files needed, the hard limit is 20,000"));
+        check(None, Some(19_999), Some("20,000 local ports needed, the range has 19,999"));
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        let check = |number: u64, expected| assert_eq!(thousands(number), expected);
+        check(7, "7");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(1_234_567, "1,234,567");
+    }
+}

@@ -1,0 +1,54 @@
+//! Scenario file -> [`Plan`], in passes: find, decode, lay `--set` over it, refuse what is not supported, resolve.
+//!
+//! Only this module knows TOML. Everything after it sees a plan with nothing left open.
+
+use crate::plan::Plan;
+
+mod axes;
+mod decode;
+mod error;
+pub mod estimate;
+pub mod headers;
+mod overrides;
+mod resolve;
+mod scalar;
+mod source;
+mod support;
+mod sweep;
+mod values;
+mod wire;
+
+pub use error::{Problem, ScenarioError};
+pub use estimate::{Estimate, Needs, NeedsError};
+pub use overrides::Overrides;
+pub use source::SHIPPED;
+
+/// Reads the scenario that the command line names and resolves it.
+///
+/// `path_or_name` is a path, or the bare name of a shipped scenario (see [`SHIPPED`]). Header values are
+/// filled from this process's environment.
+pub fn load(path_or_name: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+    load_with(path_or_name, overrides, &|name| std::env::var(name).ok())
+}
+
+/// [`load`] with an environment of the caller's.
+pub fn load_with(
+    path_or_name: &str,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, ScenarioError> {
+    let source = source::find(path_or_name)?;
+    let mut sources = decode::Sources::default();
+    let mut file = sources.file(&source.path.to_string_lossy(), &source.text)?;
+    for given in &overrides.set {
+        let set = sources.set(given)?;
+        overrides::apply(&mut file, set, &sources)?;
+    }
+    support::refuse(&file, &sources)?;
+    let resolve::Resolved { mut plan, labels } = resolve::resolve(&source, &file, &sources, environment)?;
+    overrides::keep_only(&mut plan, &labels, &overrides.only)?;
+    if overrides.quick {
+        overrides::quicken(&mut plan);
+    }
+    Ok(plan)
+}

@@ -1,0 +1,260 @@
+//! Wire types -> [`Plan`]: defaults filled in, every value checked, sweeps unrolled, names unique.
+
+use ticker::Transport;
+use toml::Spanned;
+
+use crate::{
+    clients,
+    plan::{Plan, VariantPlan},
+};
+
+use super::{
+    axes,
+    decode::Sources,
+    error::{Problem, ScenarioError},
+    headers::{self, Initiator, Profile},
+    scalar::{One, Span},
+    source::Source,
+    sweep::{self, Axis, Point},
+    values::{self, Words},
+    wire::{self, File},
+};
+
+/// The most variants of one scenario.
+const MOST_VARIANTS: usize = 100;
+
+const PLANNED_KINDS: &[&str] = &["long-polling", "ndjson", "socketio", "webtransport", "grpc"];
+
+/// A plan, and for each of its variants the transport's name before the sweep's suffix.
+pub(super) struct Resolved {
+    pub(super) plan: Plan,
+    pub(super) labels: Vec<String>,
+}
+
+/// Resolves a decoded file.
+pub(super) fn resolve(
+    source: &Source,
+    file: &File,
+    sources: &Sources,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Resolved, ScenarioError> {
+    let resolver = Resolver { file, sources, environment };
+    let variants = resolver.variants()?;
+    let text = |key: &Option<One<String>>| key.as_ref().map(|text| text.value.trim().to_owned());
+    let plan = Plan {
+        name: source.name.clone(),
+        path: source.path.clone(),
+        title: text(&file.title).unwrap_or_else(|| source.name.clone()),
+        why: text(&file.why),
+        notice: text(&file.notice),
+        text: std::iter::once(source.text.trim_end().to_owned())
+            .chain(sources.sets())
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\n",
+        trials: match &file.load.trials {
+            Some(given) => values::number(sources, "load.trials", given, &values::trials_range())?,
+            None => 3,
+        },
+        seed: resolver.seed()?,
+        quick: false,
+        variants: Vec::new(),
+    };
+    let labels = variants.iter().map(|named| named.label.clone()).collect();
+    let variants = variants.into_iter().map(|named| named.variant).collect();
+    Ok(Resolved { plan: Plan { variants, ..plan }, labels })
+}
+
+struct Resolver<'a> {
+    file: &'a File,
+    sources: &'a Sources,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+struct Named {
+    variant: VariantPlan,
+    label: String,
+    span: Span,
+}
+
+/// A transport with its kind known and its keys checked.
+struct Entry<'a> {
+    own: &'a wire::Transport,
+    kind: Transport,
+    span: Span,
+    axes: Vec<Axis>,
+}
+
+impl Resolver<'_> {
+    fn variants(&self) -> Result<Vec<Named>, ScenarioError> {
+        let shared = axes::shared(self.sources, self.file)?;
+        let entries =
+            self.file.transport.iter().map(|own| self.entry(own, &shared)).collect::<Result<Vec<_>, _>>()?;
+        if entries.is_empty() {
+            return Err(self.sources.error_at(Problem::NoTransports, &[]));
+        }
+        self.check_count(&entries)?;
+        let seed = self.seed()?;
+        let mut variants: Vec<Named> = Vec::new();
+        for entry in &entries {
+            for point in sweep::unroll(&entry.axes) {
+                let named = self.variant(entry, &point, seed)?;
+                if let Some(twin) = variants.iter().find(|other| other.variant.name == named.variant.name) {
+                    let problem = Problem::DuplicateName { name: named.variant.name };
+                    let labels = [(named.span, "the second"), (twin.span.clone(), "the first")];
+                    return Err(self.sources.error_at(problem, &labels));
+                }
+                variants.push(named);
+            }
+        }
+        Ok(variants)
+    }
+
+    fn entry<'t>(
+        &self,
+        own: &'t Spanned<wire::Transport>,
+        shared: &[Axis],
+    ) -> Result<Entry<'t>, ScenarioError> {
+        let table = own.get_ref();
+        let Some(written) = &table.kind else {
+            let problem = Problem::MissingKey {
+                key: "kind".to_owned(),
+                table: "a `[[transport]]`".to_owned(),
+                advice: format!(
+                    "write kind = \"…\", one of {}",
+                    Transport::ALL.map(Transport::name).join(", ")
+                ),
+            };
+            return Err(self.sources.error(problem, own.span(), "this one"));
+        };
+        let supported: Vec<_> = Transport::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+        let words = Words { supported: &supported, planned: PLANNED_KINDS };
+        let kind = values::word(self.sources, "transport.kind", written, &words)?;
+        let mut axes = shared.to_vec();
+        axes.extend(axes::of_transport(self.sources, kind, table, &self.file.defaults)?);
+        let span = match &table.name {
+            Some(name) => self.name_span(name)?,
+            None => written.span.clone(),
+        };
+        Ok(Entry { own: table, kind, span, axes })
+    }
+
+    fn name_span(&self, name: &One<String>) -> Result<Span, ScenarioError> {
+        let length = name.value.chars().count();
+        if name.value.trim() == name.value
+            && (1..=60).contains(&length)
+            && !name.value.contains(char::is_control)
+        {
+            return Ok(name.span.clone());
+        }
+        let problem = Problem::OutOfRange {
+            key: "transport.name".to_owned(),
+            found: format!("{:?}", name.value),
+            expected: "1 to 60 characters on one line, without spaces around them".to_owned(),
+            advice: "it is a row's heading in every table".to_owned(),
+        };
+        Err(self.sources.error(problem, name.span.clone(), "this name"))
+    }
+
+    fn check_count(&self, entries: &[Entry<'_>]) -> Result<(), ScenarioError> {
+        let variants = entries.iter().map(|entry| sweep::count(&entry.axes)).fold(0, u128::saturating_add);
+        if variants <= MOST_VARIANTS as u128 {
+            return Ok(());
+        }
+        let mut labels: Vec<(Span, &str)> = Vec::new();
+        for axis in entries.iter().flat_map(|entry| &entry.axes).filter(|axis| axis.choices.len() > 1) {
+            if labels.iter().all(|(span, _)| *span != axis.span) {
+                labels.push((axis.span.clone(), "a sweep"));
+            }
+        }
+        Err(self.sources.error_at(Problem::TooManyVariants { variants, limit: MOST_VARIANTS }, &labels))
+    }
+
+    fn variant(&self, entry: &Entry<'_>, point: &Point<'_>, seed: u64) -> Result<Named, ScenarioError> {
+        let mut draft = point.draft();
+        draft.feed.seed = seed;
+        self.check_symbols_per_client(draft.feed.symbols)?;
+        let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
+        let suffix = point.suffix(own_name.is_some());
+        let label = own_name.unwrap_or_else(|| clients::label(entry.kind, &draft.options));
+        let (header_profile, headers) = self.headers(entry.kind)?;
+        let variant = VariantPlan {
+            name: format!("{label}{suffix}"),
+            kind: entry.kind,
+            engine: "library".to_owned(),
+            options: draft.options,
+            set: point.options(),
+            point: point.swept(),
+            feed: draft.feed,
+            load: draft.load,
+            header_profile,
+            headers,
+        };
+        Ok(Named { variant, label, span: entry.span.clone() })
+    }
+
+    fn seed(&self) -> Result<u64, ScenarioError> {
+        let Some(given) = &self.file.feed.seed else {
+            return Ok(1);
+        };
+        u64::try_from(given.value).map_err(|_| {
+            let problem = Problem::OutOfRange {
+                key: "feed.seed".to_owned(),
+                found: given.value.to_string(),
+                expected: format!("0 to {}", u64::MAX),
+                advice: String::new(),
+            };
+            self.sources.error(problem, given.span.clone(), "this number")
+        })
+    }
+
+    fn check_symbols_per_client(&self, symbols: u32) -> Result<(), ScenarioError> {
+        let Some(given) = &self.file.load.symbols_per_client else {
+            return Ok(());
+        };
+        if given.value == i128::from(symbols) {
+            return Ok(());
+        }
+        let problem = if (1..i128::from(symbols)).contains(&given.value) {
+            let what = format!("`symbols_per_client = {}` of {symbols} symbols", given.value);
+            Problem::NotSupported { what, advice: "leave it out: every client sees every symbol".to_owned() }
+        } else {
+            Problem::OutOfRange {
+                key: "load.symbols_per_client".to_owned(),
+                found: given.value.to_string(),
+                expected: format!("{symbols}, the number of symbols"),
+                advice: "leave it out: every client sees every symbol".to_owned(),
+            }
+        };
+        Err(self.sources.error(problem, given.span.clone(), "this number"))
+    }
+
+    /// The profile's name and the fields of one request.
+    fn headers(&self, kind: Transport) -> Result<(String, Vec<(String, String)>), ScenarioError> {
+        let profiles = [Profile::Minimal, Profile::Browser, Profile::Authenticated];
+        match &self.file.load.headers {
+            None => Ok((Profile::Browser.name().to_owned(), Profile::Browser.fields(Initiator::of(kind)))),
+            Some(wire::Headers::Profile(given)) => {
+                let supported = profiles.map(|profile| (profile.name(), profile));
+                let words = Words { supported: &supported, planned: &["kaazing-2009"] };
+                let profile = values::word(self.sources, "load.headers", given, &words)?;
+                Ok((profile.name().to_owned(), profile.fields(Initiator::of(kind))))
+            }
+            Some(wire::Headers::Own(fields)) => {
+                let fields = fields.iter().map(|(name, value)| self.own_field(name, value));
+                Ok(("own".to_owned(), fields.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    fn own_field(&self, name: &One<String>, value: &One<String>) -> Result<(String, String), ScenarioError> {
+        let filled = headers::fill(&value.value, self.environment).map_err(|name| {
+            self.sources.error(Problem::MissingVariable { name }, value.span.clone(), "asked for here")
+        })?;
+        headers::check_field(&name.value, &filled).map_err(|cause| {
+            let problem = Problem::BadHeader { name: name.value.clone(), cause: cause.to_owned() };
+            self.sources.error(problem, name.span.clone(), "this field")
+        })?;
+        Ok((name.value.clone(), filled))
+    }
+}

@@ -1,0 +1,100 @@
+//! Names of the format that this version cannot honour: refused by name and position, never ignored.
+
+use super::{
+    decode::Sources,
+    error::{Problem, ScenarioError},
+    scalar::{AutoOr, One},
+    values::{self, Words},
+    wire::{File, Reserved},
+};
+
+/// Refuses what a later version will do. Values equal to what this version does anyway pass.
+pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError> {
+    reserved(sources, "`[link]`", "the network is this machine's loopback", &file.link)?;
+    reserved(sources, "`[[gate]]`", "read the figures off the result", &file.gate)?;
+    reserved(sources, "`[[phase]]`", "the phases are connect, warm-up, measure and drain", &file.phase)?;
+    reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
+    off(sources, "allow_remote", "targets are on this machine", file.allow_remote.as_ref())?;
+    let planned = &["echo", "chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
+    only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
+    only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
+    processes(file, sources)?;
+    let defaults = &file.defaults;
+    engine(sources, defaults.engine.as_ref(), defaults.tls.as_ref(), defaults.http.as_ref())?;
+    off(sources, "allow_remote", "targets are on this machine", defaults.allow_remote.as_ref())?;
+    for transport in file.transport.iter().map(toml::Spanned::as_ref) {
+        engine(sources, transport.engine.as_ref(), transport.tls.as_ref(), transport.http.as_ref())?;
+        off(sources, "allow_remote", "targets are on this machine", transport.allow_remote.as_ref())?;
+        let advice = "leave it out: the reference server is measured";
+        reserved(sources, "`url`", advice, &transport.url)?;
+        reserved(sources, "`[transport.server]`", advice, &transport.server)?;
+        reserved(sources, "`[transport.open]`", advice, &transport.open)?;
+        reserved(sources, "`[transport.message]`", advice, &transport.message)?;
+    }
+    Ok(())
+}
+
+fn engine(
+    sources: &Sources,
+    engine: Option<&One<String>>,
+    tls: Option<&One<bool>>,
+    http: Option<&One<String>>,
+) -> Result<(), ScenarioError> {
+    only(sources, "engine", engine, "library", &["direct"])?;
+    off(sources, "tls", "connections are plain TCP", tls)?;
+    only(sources, "http", http, "1.1", &["2", "3"])
+}
+
+fn reserved(sources: &Sources, what: &str, advice: &str, given: &Reserved) -> Result<(), ScenarioError> {
+    match given {
+        Some(given) => Err(not_supported(sources, what.to_owned(), advice, given.span())),
+        None => Ok(()),
+    }
+}
+
+fn off(sources: &Sources, key: &str, advice: &str, given: Option<&One<bool>>) -> Result<(), ScenarioError> {
+    match given {
+        Some(given) if given.value => {
+            Err(not_supported(sources, format!("`{key} = true`"), advice, given.span.clone()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn only(
+    sources: &Sources,
+    key: &str,
+    given: Option<&One<String>>,
+    supported: &str,
+    planned: &[&str],
+) -> Result<(), ScenarioError> {
+    match given {
+        Some(given) => values::word(sources, key, given, &Words { supported: &[(supported, ())], planned }),
+        None => Ok(()),
+    }
+}
+
+fn processes(file: &File, sources: &Sources) -> Result<(), ScenarioError> {
+    let Some(given) = &file.load.processes else {
+        return Ok(());
+    };
+    let written = match &given.value {
+        AutoOr::Number(1) => return Ok(()),
+        AutoOr::Word(word) => {
+            let given = One { value: word.clone(), span: given.span.clone() };
+            return only(sources, "processes", Some(&given), "auto", &[]);
+        }
+        AutoOr::Number(number) => number,
+    };
+    let what = format!("`processes = {written}`");
+    Err(not_supported(
+        sources,
+        what,
+        "one process generates the load: write \"auto\" or 1",
+        given.span.clone(),
+    ))
+}
+
+fn not_supported(sources: &Sources, what: String, advice: &str, span: super::scalar::Span) -> ScenarioError {
+    sources.error(Problem::NotSupported { what, advice: advice.to_owned() }, span, "this")
+}

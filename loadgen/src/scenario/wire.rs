@@ -1,0 +1,186 @@
+//! The scenario file as it is written, key by key; every value keeps its position. No defaults, no checks.
+//!
+//! All names of the scenario format are here, those of later versions as [`Reserved`]: they are refused by
+//! name (`support`), never ignored. Plain structs only: flattened and tagged types lose positions.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use toml::Spanned;
+
+use super::scalar::{AutoOr, One, OneOrMany, Time};
+
+/// A key of a later version: whatever it holds.
+pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
+
+/// A scenario file.
+pub(super) type File = Document<Vec<Spanned<Transport>>>;
+
+/// What one `--set` may hold: the same tables, but `transport.NAME.key`.
+pub(super) type Set = Document<BTreeMap<Spanned<String>, Transport>>;
+
+/// The top level; `T` is how the transports are written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Document<T> {
+    pub(super) title: Option<One<String>>,
+    pub(super) why: Option<One<String>>,
+    pub(super) notice: Option<One<String>>,
+    #[serde(default)]
+    pub(super) workload: Workload,
+    #[serde(default)]
+    pub(super) feed: Feed,
+    #[serde(default)]
+    pub(super) load: Load,
+    #[serde(default)]
+    pub(super) defaults: Defaults,
+    #[serde(default)]
+    pub(super) transport: T,
+    pub(super) allow_remote: Option<One<bool>>,
+    pub(super) link: Reserved,
+    pub(super) gate: Reserved,
+    pub(super) phase: Reserved,
+    pub(super) claim: Reserved,
+}
+
+/// `[workload]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Workload {
+    pub(super) kind: Option<One<String>>,
+}
+
+/// `[feed]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Feed {
+    pub(super) symbols: Option<OneOrMany<i128>>,
+    pub(super) updates_per_second: Option<OneOrMany<f64>>,
+    pub(super) arrivals: Option<OneOrMany<String>>,
+    pub(super) quote_bytes: Option<OneOrMany<i128>>,
+    pub(super) seed: Option<One<i128>>,
+}
+
+/// `[load]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Load {
+    pub(super) clients: Option<OneOrMany<i128>>,
+    pub(super) symbols_per_client: Option<One<i128>>,
+    pub(super) connect_over: Option<OneOrMany<Time>>,
+    pub(super) warmup: Option<OneOrMany<Time>>,
+    pub(super) measure: Option<OneOrMany<Time>>,
+    pub(super) trials: Option<One<i128>>,
+    pub(super) session: Option<OneOrMany<Time>>,
+    pub(super) processes: Option<One<AutoOr>>,
+    pub(super) driver: Option<One<String>>,
+    pub(super) headers: Option<Headers>,
+}
+
+/// `[defaults]`: keys for every transport that does not set them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Defaults {
+    pub(super) engine: Option<One<String>>,
+    pub(super) tls: Option<One<bool>>,
+    pub(super) http: Option<One<String>>,
+    pub(super) allow_remote: Option<One<bool>>,
+    pub(super) interval: Option<OneOrMany<Time>>,
+    pub(super) mode: Option<OneOrMany<String>>,
+    pub(super) conditional: Option<OneOrMany<bool>>,
+    pub(super) client: Option<OneOrMany<String>>,
+}
+
+/// `[[transport]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Transport {
+    pub(super) kind: Option<One<String>>,
+    pub(super) name: Option<One<String>>,
+    pub(super) engine: Option<One<String>>,
+    pub(super) tls: Option<One<bool>>,
+    pub(super) http: Option<One<String>>,
+    pub(super) allow_remote: Option<One<bool>>,
+    pub(super) interval: Option<OneOrMany<Time>>,
+    pub(super) mode: Option<OneOrMany<String>>,
+    pub(super) conditional: Option<OneOrMany<bool>>,
+    pub(super) client: Option<OneOrMany<String>>,
+    pub(super) url: Reserved,
+    pub(super) server: Reserved,
+    pub(super) open: Reserved,
+    pub(super) message: Reserved,
+}
+
+/// `headers`: a profile's name or a table of header fields.
+#[derive(Clone, Debug)]
+pub(super) enum Headers {
+    /// A profile.
+    Profile(One<String>),
+    /// Fields in the file's order.
+    Own(Vec<(One<String>, One<String>)>),
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<BareHeaders>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(match spanned.into_inner() {
+            BareHeaders::Profile(value) => Self::Profile(One { value, span }),
+            BareHeaders::Own(mut fields) => {
+                fields.sort_by_key(|(name, _)| name.span.start);
+                Self::Own(fields)
+            }
+        })
+    }
+}
+
+enum BareHeaders {
+    Profile(String),
+    Own(Vec<(One<String>, One<String>)>),
+}
+
+impl<'de> Deserialize<'de> for BareHeaders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeadersVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = BareHeaders;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a header profile, or a table of header fields")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(BareHeaders::Profile(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some((name, value)) = map.next_entry::<Spanned<String>, One<String>>()? {
+            let span = name.span();
+            fields.push((One { value: name.into_inner(), span }, value));
+        }
+        Ok(BareHeaders::Own(fields))
+    }
+}
+
+/// The keys that a table takes, read off its own error about an unknown one: the structs stay the only list.
+pub(super) fn keys_of<'de, T: Deserialize<'de>>() -> Vec<String> {
+    let error = match toml::from_str::<T>("\"\" = 0") {
+        Ok(_) => return Vec::new(),
+        Err(error) => error,
+    };
+    quoted(error.message().split_once(", expected").map_or("", |(_, expected)| expected))
+}
+
+/// The words between backticks.
+pub(super) fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}

@@ -1,0 +1,429 @@
+//! A client's TCP socket: every byte is counted as it moves, assigned to a layer and held against the kernel at the end.
+//!
+//! It knows no transport. Protocol libraries get a [`Wire`], a handle that reads and writes the shared
+//! [`Socket`]; the client keeps the socket itself, so that it can close it in order when the library is done.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io::{self, IoSlice},
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsFd as _, BorrowedFd},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use measurement::{
+    ledger::{Direction, KernelCheck, Phase},
+    result::Kernel,
+};
+use ticker::clock;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    net::{TcpSocket, TcpStream},
+};
+use wire::{Http1, Part, Sink, kernel::TcpInfo};
+
+use crate::timeline::Timeline;
+
+/// How long a closing connection may wait for the other end's last bytes.
+const CLOSING_TIME: Duration = Duration::from_secs(3);
+
+/// One whole message in the byte stream, before it is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// CLOCK_MONOTONIC nanoseconds after the read that completed it.
+    pub stamp_ns: u64,
+    /// The phase that its bytes are counted in.
+    pub phase: Phase,
+    /// Its bytes, payload and application framing.
+    pub body_bytes: u64,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Flow {
+    bytes: Direction,
+    phase: Phase,
+    /// Whether nothing is half-way, so that the phase may change.
+    at_boundary: bool,
+    units: VecDeque<Unit>,
+    /// Bytes moved that no layer has yet: what follows in this read, and an event whose end is still to come.
+    uncounted: u64,
+    /// Instant of the current call and the phase it falls in.
+    stamp_ns: u64,
+    current: Phase,
+    calls: u64,
+    /// Body bytes of a message that has not ended.
+    open_body: u64,
+}
+
+impl Flow {
+    fn new() -> Self {
+        Self { at_boundary: true, ..Self::default() }
+    }
+
+    fn moved(&mut self, bytes: usize, at_ns: u64, phase: Phase) {
+        self.calls += 1;
+        self.stamp_ns = at_ns;
+        self.current = phase;
+        self.uncounted += bytes as u64;
+        if self.at_boundary {
+            self.phase = phase;
+        }
+        self.bytes.phase_mut(self.phase).socket_total += bytes as u64;
+        self.at_boundary = false;
+    }
+
+    /// A decoded message says how much of its body is payload; the rest is application framing.
+    fn claim(&mut self, payload_bytes: u64) -> Option<Unit> {
+        let unit = self.units.pop_front()?;
+        let layers = self.bytes.phase_mut(unit.phase);
+        let payload = payload_bytes.min(unit.body_bytes);
+        layers.payload += payload;
+        layers.app_framing += unit.body_bytes - payload;
+        Some(unit)
+    }
+}
+
+impl Sink for Flow {
+    #[inline]
+    fn count(&mut self, part: Part, bytes: usize) {
+        let bytes = bytes as u64;
+        self.uncounted = self.uncounted.saturating_sub(bytes);
+        let layers = self.bytes.phase_mut(self.phase);
+        match part {
+            Part::Headers => layers.headers += bytes,
+            Part::TransportFraming => layers.transport_framing += bytes,
+            Part::AppFraming => layers.app_framing += bytes,
+            // Claimed as payload and framing when the message is decoded.
+            Part::Body => self.open_body += bytes,
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, body_bytes: u64) {
+        self.open_body = 0;
+        self.units.push_back(Unit { stamp_ns: self.stamp_ns, phase: self.phase, body_bytes });
+    }
+
+    #[inline]
+    fn boundary(&mut self) {
+        if self.uncounted == 0 {
+            self.at_boundary = true;
+        } else if self.phase != self.current {
+            // The rest of this read begins with a new message: it belongs to the new phase.
+            self.bytes.phase_mut(self.phase).socket_total -= self.uncounted;
+            self.phase = self.current;
+            self.bytes.phase_mut(self.phase).socket_total += self.uncounted;
+        }
+    }
+}
+
+/// What is known of a connection's bytes.
+#[derive(Debug)]
+struct Tap {
+    scanner: Http1,
+    /// The scanner could not follow; from then on bytes are in no layer and the ledger cannot balance.
+    lost: bool,
+    down: Flow,
+    up: Flow,
+    /// The kernel's view just before our FIN.
+    before_fin: Option<TcpInfo>,
+    shut: bool,
+    /// Segments in and out when each phase began for this connection.
+    segments: [Option<(u64, u64)>; 4],
+}
+
+impl Tap {
+    /// Notes the kernel's segment counts the first time that a phase moves bytes.
+    fn enter(&mut self, phase: Phase, fd: BorrowedFd<'_>) {
+        let noted = &mut self.segments[phase as usize];
+        if noted.is_none()
+            && let Ok(info) = wire::kernel::tcp_info(fd)
+        {
+            *noted = Some((u64::from(info.segs_in), u64::from(info.segs_out)));
+        }
+    }
+
+    /// Segments of the measure phase, both ways, up to the first bytes of what follows or `at_end`.
+    fn window_segments(&self, at_end: (u64, u64)) -> u64 {
+        let Some(from) = self.segments[Phase::Measure as usize] else { return 0 };
+        let to = self.segments[Phase::Drain as usize].unwrap_or(at_end);
+        (to.0 - from.0) + (to.1 - from.1)
+    }
+}
+
+/// A connected socket with its count.
+#[derive(Debug)]
+pub struct Socket {
+    stream: RefCell<TcpStream>,
+    tap: RefCell<Tap>,
+    timeline: Rc<Timeline>,
+}
+
+/// What a closed connection adds to the trial's books.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Books {
+    /// Server to client.
+    pub received: Direction,
+    /// Client to server.
+    pub sent: Direction,
+    /// The kernel's counts.
+    pub kernel: Kernel,
+    /// Connections held against the kernel.
+    pub check: KernelCheck,
+    /// Messages that were scanned but not decoded, or the other way round.
+    pub unclaimed: u64,
+    /// Reads and writes that moved bytes.
+    pub calls: u64,
+    /// Segments of the measure phase, both ways, by the kernel.
+    pub window_segments: u64,
+}
+
+impl Books {
+    /// Adds another connection's or worker's books.
+    pub fn merge(&mut self, other: &Self) {
+        self.received.merge(&other.received);
+        self.sent.merge(&other.sent);
+        self.kernel.received += other.kernel.received;
+        self.kernel.sent += other.kernel.sent;
+        self.kernel.segments_in += other.kernel.segments_in;
+        self.kernel.segments_out += other.kernel.segments_out;
+        self.kernel.retransmitted += other.kernel.retransmitted;
+        self.check.merge(other.check);
+        self.unclaimed += other.unclaimed;
+        self.calls += other.calls;
+        self.window_segments += other.window_segments;
+    }
+}
+
+impl Socket {
+    /// Connects with TCP_NODELAY and the congestion control that both ends state.
+    pub async fn connect(address: SocketAddr, timeline: Rc<Timeline>) -> io::Result<Rc<Self>> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        set_congestion_control(&socket);
+        let stream = socket.connect(address).await?;
+        let tap = Tap {
+            scanner: Http1::new(),
+            lost: false,
+            down: Flow::new(),
+            up: Flow::new(),
+            before_fin: None,
+            shut: false,
+            segments: [None; 4],
+        };
+        Ok(Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline }))
+    }
+
+    /// A handle for a protocol library.
+    pub fn wire(self: &Rc<Self>) -> Wire {
+        Wire(Rc::clone(self))
+    }
+
+    /// The oldest received message that was not claimed yet; `payload_bytes` of it are payload.
+    pub fn claim(&self, payload_bytes: u64) -> Option<Unit> {
+        self.tap.borrow_mut().down.claim(payload_bytes)
+    }
+
+    /// The instant of the last read.
+    pub fn last_read_ns(&self) -> u64 {
+        self.tap.borrow().down.stamp_ns
+    }
+
+    /// Half-closes, reads to the other end's FIN, and compares with the kernel over the connection's life.
+    pub async fn finish(self: Rc<Self>) -> Books {
+        let mut wire = self.wire();
+        let _ = wire.shut_down();
+        let mut rest = [0; 4096];
+        let drained = async { while matches!(wire.read(&mut rest).await, Ok(1..)) {} };
+        // A peer that keeps the connection open does not keep us; the kernel's check then judges by state.
+        let _ = tokio::time::timeout(CLOSING_TIME, drained).await;
+        self.settle()
+    }
+
+    fn settle(&self) -> Books {
+        let tap = &mut *self.tap.borrow_mut();
+        let phase = tap.down.current;
+        tap.scanner.settle(&mut tap.up, &mut tap.down);
+        let mut unclaimed = 0;
+        for flow in [&mut tap.down, &mut tap.up] {
+            // A message that was cut off by the close is nobody's payload.
+            flow.bytes.phase_mut(flow.phase).app_framing += flow.open_body;
+            while flow.claim(0).is_some() {
+                // What nobody decoded is framing; after the window it is of no interest who failed to.
+                unclaimed += u64::from(phase != Phase::Drain);
+            }
+        }
+        let mut books = Books {
+            received: tap.down.bytes,
+            sent: tap.up.bytes,
+            unclaimed,
+            calls: tap.down.calls + tap.up.calls,
+            ..Books::default()
+        };
+        let info = self.with_fd(|fd| Some((wire::kernel::tcp_info(fd).ok()?, wire::kernel::unread(fd).ok()?)));
+        if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
+            let received = info.received();
+            books.check.add(
+                received == tap.down.bytes.socket_total() + unread
+                    && before_fin.written() == tap.up.bytes.socket_total(),
+            );
+            books.kernel = Kernel {
+                received,
+                sent: info.bytes_sent - info.bytes_retrans,
+                segments_in: u64::from(info.segs_in),
+                segments_out: u64::from(info.segs_out),
+                retransmitted: u64::from(info.total_retrans),
+            };
+            books.window_segments = tap.window_segments((u64::from(info.segs_in), u64::from(info.segs_out)));
+        }
+        books
+    }
+
+    fn with_fd<T>(&self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        ask(self.stream.borrow().as_fd())
+    }
+}
+
+/// The handle that protocol libraries read from and write to.
+#[derive(Debug)]
+pub struct Wire(Rc<Socket>);
+
+impl Wire {
+    fn received(&self, bytes: &[u8]) {
+        let at_ns = clock::now_ns();
+        let phase = self.0.timeline.phase(at_ns);
+        self.0.timeline.moved(at_ns, bytes.len());
+        let tap = &mut *self.0.tap.borrow_mut();
+        self.0.with_fd(|fd| tap.enter(phase, fd));
+        tap.down.moved(bytes.len(), at_ns, phase);
+        tap.lost = tap.lost || tap.scanner.down(bytes, &mut tap.down).is_err();
+    }
+
+    fn sent(&self, mut bytes: usize, pieces: &[IoSlice<'_>]) {
+        let at_ns = clock::now_ns();
+        let phase = self.0.timeline.phase(at_ns);
+        self.0.timeline.moved(at_ns, bytes);
+        let tap = &mut *self.0.tap.borrow_mut();
+        self.0.with_fd(|fd| tap.enter(phase, fd));
+        tap.up.moved(bytes, at_ns, phase);
+        for piece in pieces {
+            let taken = piece.len().min(bytes);
+            tap.lost = tap.lost || tap.scanner.up(&piece[..taken], &mut tap.up).is_err();
+            bytes -= taken;
+        }
+    }
+
+    /// Sends our FIN, once, after noting what the kernel holds without it.
+    fn shut_down(&mut self) -> io::Result<()> {
+        let mut tap = self.0.tap.borrow_mut();
+        if tap.shut {
+            return Ok(());
+        }
+        tap.shut = true;
+        tap.before_fin = self.0.with_fd(|fd| wire::kernel::tcp_info(fd).ok());
+        socket2::SockRef::from(&*self.0.stream.borrow()).shutdown(Shutdown::Write)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.received(&buf.filled()[before..]);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = result {
+            self.sent(written, &[IoSlice::new(bytes)]);
+        }
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(cx, pieces);
+        if let Poll::Ready(Ok(written)) = result {
+            self.sent(written, pieces);
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.stream.borrow().is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shut_down())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn set_congestion_control(socket: &TcpSocket) {
+    // Where cubic is not to be had, the one in force is used; the manifest names it.
+    let _ = socket2::SockRef::from(socket).set_tcp_congestion(b"cubic");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_congestion_control(_socket: &TcpSocket) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow_at(phase: Phase, bytes: usize) -> Flow {
+        let mut flow = Flow::new();
+        flow.moved(bytes, 7, phase);
+        flow
+    }
+
+    #[test]
+    fn a_message_counts_in_the_phase_of_its_first_byte() {
+        let mut flow = flow_at(Phase::WarmUp, 4);
+        flow.count(Part::TransportFraming, 2);
+        flow.count(Part::Body, 2);
+        // The rest of the message and a whole second one come in the next phase, in one read.
+        flow.moved(10, 9, Phase::Measure);
+        flow.count(Part::Body, 3);
+        flow.message(5);
+        flow.boundary();
+        flow.count(Part::TransportFraming, 2);
+        flow.count(Part::Body, 5);
+        flow.message(5);
+        flow.boundary();
+        assert_eq!(flow.claim(5), Some(Unit { stamp_ns: 9, phase: Phase::WarmUp, body_bytes: 5 }));
+        assert_eq!(flow.claim(3), Some(Unit { stamp_ns: 9, phase: Phase::Measure, body_bytes: 5 }));
+        assert_eq!(flow.claim(1), None);
+        assert!(flow.bytes.balanced(), "{:?}", flow.bytes);
+        assert_eq!(flow.bytes.phase(Phase::WarmUp).socket_total, 7);
+        assert_eq!(flow.bytes.phase(Phase::Measure).app_framing, 2);
+    }
+
+    #[test]
+    fn a_wrong_byte_planted_in_a_layer_breaks_the_identity() {
+        let mut flow = flow_at(Phase::Measure, 100);
+        flow.count(Part::Headers, 99);
+        assert!(!flow.bytes.balanced());
+        flow.count(Part::Headers, 1);
+        assert!(flow.bytes.balanced());
+        flow.count(Part::AppFraming, 1);
+        assert!(!flow.bytes.balanced());
+    }
+}

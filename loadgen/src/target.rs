@@ -1,0 +1,167 @@
+//! The server of a trial: a fresh process of our own binary, told what to do over its stdin, asked over HTTP.
+//!
+//! This is the one file of the load generator that knows the `servers` crate.
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::Range,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+pub use servers::stats as servers_stats;
+use servers::{
+    control::{Command, Hello, Reply, Start},
+    stats::Stats,
+};
+use ticker::Anchor;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout},
+    time::timeout,
+};
+
+use crate::{clients::HEARTBEAT, plan::VariantPlan, process::Cores};
+
+const START_TIME: Duration = Duration::from_secs(10);
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// What can go wrong with the server.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The process could not be started.
+    #[error("failed to start the server: {0}")]
+    Spawn(#[source] io::Error),
+    /// It said nothing, or something else than expected.
+    #[error("failed to start the server: expected {expected}, found {found}")]
+    Unexpected {
+        /// What was waited for.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// It ended by itself.
+    #[error("the server ended by itself ({0})")]
+    Ended(ExitStatus),
+    /// It could not be told or asked.
+    #[error("failed to talk to the server: {0}")]
+    Pipe(#[from] io::Error),
+    /// Its control endpoints did not answer.
+    #[error("failed to ask the server: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A running server.
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process.
+    pub pid: u32,
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    http: reqwest::Client,
+}
+
+impl Target {
+    /// Starts the embedded server for a variant and waits until it is ready.
+    pub async fn start(variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
+        let program = std::env::current_exe().map_err(TargetError::Spawn)?;
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments(variant, cores));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        // Ctrl-C is for us: the server ends when it is told to, or when our end of its stdin closes.
+        command.process_group(0);
+        let mut child = command.spawn().map_err(TargetError::Spawn)?;
+        let stdin = child.stdin.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdin")))?;
+        let stdout = child.stdout.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdout")))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let hello: Hello = read(&mut lines, "its address").await?;
+        let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
+        let target = Self { address: hello.address, pid: hello.pid, child, stdin, lines, http };
+        target.http.get(target.url("/healthz")).send().await?.error_for_status()?;
+        Ok(target)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Tells the server when to publish, and waits for its acknowledgement.
+    pub async fn publish(&mut self, start: Start) -> Result<(), TargetError> {
+        let mut line = serde_json::to_string(&Command::Start(start)).map_err(io::Error::other)?;
+        line.push('\n');
+        self.stdin.write_all(line.as_bytes()).await?;
+        match read(&mut self.lines, "an acknowledgement").await? {
+            Reply::Ack(_) => Ok(()),
+            Reply::Error(found) => Err(TargetError::Unexpected { expected: "an acknowledgement", found }),
+        }
+    }
+
+    /// The server's counters.
+    pub async fn stats(&self) -> Result<Stats, TargetError> {
+        Ok(self.http.get(self.url("/stats")).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Ends when the server does, which it should not do by itself.
+    pub async fn ended(&mut self) -> TargetError {
+        match self.child.wait().await {
+            Ok(status) => TargetError::Ended(status),
+            Err(error) => TargetError::Pipe(error),
+        }
+    }
+
+    /// Tells the server to stop and waits; one that does not is killed.
+    pub async fn stop(mut self) -> Result<(), TargetError> {
+        drop(self.stdin);
+        match timeout(STOP_TIME, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(TargetError::Ended(status)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                self.child.kill().await?;
+                Err(TargetError::Unexpected { expected: "the server's end", found: format!("none in {STOP_TIME:?}") })
+            }
+        }
+    }
+}
+
+/// When to publish, and which part of it is measured, in nanoseconds after t0.
+pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
+    Start { anchor, t0_ns, window_from_ns: window.start, window_to_ns: window.end }
+}
+
+fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
+    let feed = &variant.feed;
+    let cpus: Vec<String> = cores.server.iter().map(u32::to_string).collect();
+    let mut arguments: Vec<String> = ["serve", "--control", "stdio", "--listen", "127.0.0.1:0"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("--symbols={}", feed.symbols)])
+        .chain([format!("--updates-per-second={}", feed.updates_per_second)])
+        .chain([format!("--arrivals={}", feed.arrivals.name())])
+        .chain([format!("--quote-bytes={}", feed.quote_bytes)])
+        .chain([format!("--seed={}", feed.seed)])
+        .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
+        .collect();
+    if cfg!(target_os = "linux") {
+        arguments.push(format!("--cpus={}", cpus.join(",")));
+    }
+    if variant.counted_by_server() {
+        // Nobody else counts the pooled client's bytes.
+        arguments.push("--scan".to_owned());
+    }
+    arguments
+}
+
+async fn read<T: serde::de::DeserializeOwned>(
+    lines: &mut Lines<BufReader<ChildStdout>>,
+    expected: &'static str,
+) -> Result<T, TargetError> {
+    let found = match timeout(START_TIME, lines.next_line()).await {
+        Ok(line) => line?.unwrap_or_else(|| "the end of its output".to_owned()),
+        Err(_) => format!("nothing in {START_TIME:?}"),
+    };
+    serde_json::from_str(&found).map_err(|_| TargetError::Unexpected { expected, found })
+}

@@ -1,0 +1,308 @@
+//! One trial, from a fresh server process to its figures: the only place that moves between phases.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use measurement::{ledger::Phase, recorder::Frame, result::Trial};
+use servers_stats::Stats;
+use ticker::{Anchor, Timetable, clock};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    assemble::{self, Evidence},
+    clients,
+    events::{Event, Listener},
+    plan::VariantPlan,
+    process::{self, Cores, Usage},
+    target::{Target, TargetError, servers_stats},
+    worker::{self, Found, Job, Live, Stage},
+};
+
+/// From the start message to t0: enough for every process to have read it.
+const LEAD: Duration = Duration::from_millis(100);
+/// Beyond the connect ramp, how long the last client may take.
+const CONNECT_TIME: Duration = Duration::from_secs(20);
+/// How often progress is told and ends are looked for.
+const TICK: Duration = Duration::from_millis(20);
+/// How long the server may take to see that its clients have gone.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
+/// A window cut to less than this tells nothing.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
+/// A cut lies this far ahead, so that every worker knows of it before it comes.
+const CUT_LEAD: Duration = Duration::from_millis(30);
+
+/// What all trials of a run share.
+pub struct Setting<'a> {
+    /// Seed of the phases of polls.
+    pub seed: u64,
+    /// Which cores each side runs on.
+    pub cores: Cores,
+    /// The run's one pair of clock readings.
+    pub anchor: Anchor,
+    /// Cancelled when the user asks to stop.
+    pub stop: CancellationToken,
+    /// Who hears of progress.
+    pub listener: &'a mut dyn Listener,
+}
+
+/// Why a trial did not go to its planned end.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error("interrupted by the user")]
+    User,
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("only {connected} of {asked} clients were connected after {seconds:.0} s{first_error}")]
+    Connect { connected: u64, asked: u64, seconds: f64, first_error: String },
+}
+
+/// Runs a trial. A trial that cannot be run is one with its error, never a hole.
+pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial {
+    let started_at = assemble::date(clock::unix_ns());
+    let mut target = match Target::start(variant, &setting.cores).await {
+        Ok(target) => target,
+        Err(error) => return assemble::failed(variant, started_at, error.to_string()),
+    };
+    let before = process::usage(target.pid);
+    let mut crew = match Crew::start(variant, setting, &target) {
+        Ok(crew) => crew,
+        Err(error) => return assemble::failed(variant, started_at, format!("failed to start workers: {error}")),
+    };
+    let mut marks = Marks::default();
+    let ended = crew.phases(&mut target, setting, &mut marks).await;
+    let dead = matches!(ended, Err(Interruption::Target(_)));
+    let window_ns = crew.close(ended.is_err());
+    let found = match crew.join().await {
+        Ok(found) => found,
+        Err(error) => return assemble::failed(variant, started_at, format!("a worker failed: {error}")),
+    };
+    let last_stats = if dead { None } else { settled(&target).await };
+    let stopped = if dead { Ok(()) } else { target.stop().await };
+    let error = ended.err().map(|error| error.to_string()).or_else(|| stopped.err().map(|error| error.to_string()));
+    let Some(window_ns) = window_ns else {
+        let why = error.unwrap_or_else(|| "no window".to_owned());
+        let detail = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        return assemble::failed(variant, started_at, format!("{why}{detail}"));
+    };
+    let evidence = Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error };
+    assemble::trial(variant, started_at, found, &evidence)
+}
+
+/// Readings at the edges of the window.
+#[derive(Debug, Default)]
+pub struct Marks {
+    /// The server's counters at the end of the connect phase.
+    pub connected_stats: Option<Stats>,
+    /// At the start of the window.
+    pub from: Option<Mark>,
+    /// At its end.
+    pub to: Option<Mark>,
+}
+
+/// One set of readings.
+#[derive(Debug)]
+pub struct Mark {
+    /// When, in CLOCK_MONOTONIC nanoseconds.
+    pub at_ns: u64,
+    /// The server process.
+    pub server: Option<Usage>,
+    /// This process.
+    pub loadgen: Option<Usage>,
+    /// The server's counters.
+    pub stats: Option<Stats>,
+}
+
+impl Mark {
+    async fn read(target: &Target) -> Self {
+        Self {
+            at_ns: clock::now_ns(),
+            server: process::usage(target.pid),
+            loadgen: process::usage(std::process::id()),
+            stats: target.stats().await.ok(),
+        }
+    }
+}
+
+/// The workers of a trial.
+struct Crew {
+    variant: Arc<VariantPlan>,
+    frame: Frame,
+    stage: watch::Sender<Stage>,
+    lives: Vec<Arc<Live>>,
+    threads: Vec<JoinHandle<io::Result<Found>>>,
+    started_ns: u64,
+    t0_ns: Option<u64>,
+}
+
+impl Crew {
+    fn start(variant: &Arc<VariantPlan>, setting: &Setting<'_>, target: &Target) -> io::Result<Self> {
+        let window = variant.window_ns();
+        let drain = clients::drain(variant.kind, &variant.options) + LEAD + Duration::from_secs(5);
+        let horizon_ns = window.end + drain.as_nanos() as u64;
+        let table = Timetable::new(&variant.feed, horizon_ns).map_err(io::Error::other)?;
+        let coalesces = clients::coalesces(variant.kind, &variant.options);
+        let frame = Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces };
+        let started_ns = clock::now_ns();
+        let (stage, stages) = watch::channel(Stage::Connect);
+        let clients = variant.load.clients;
+        let count = (setting.cores.loadgen.len() as u32).clamp(1, clients);
+        let mut crew = Self {
+            variant: Arc::clone(variant),
+            frame,
+            stage,
+            lives: Vec::new(),
+            threads: Vec::new(),
+            started_ns,
+            t0_ns: None,
+        };
+        for number in 0..count {
+            let share = |n: u32| (u64::from(clients) * u64::from(n) / u64::from(count)) as u32;
+            let job = Job {
+                variant: Arc::clone(variant),
+                seed: setting.seed,
+                address: target.address,
+                clients: share(number)..share(number + 1),
+                frame: crew.frame.clone(),
+                anchor: setting.anchor,
+                ramp_from_ns: started_ns,
+                core: setting.cores.loadgen.get(number as usize).copied(),
+            };
+            let live = Arc::new(Live::default());
+            crew.threads.push(worker::spawn(job, stages.clone(), Arc::clone(&live))?);
+            crew.lives.push(live);
+        }
+        Ok(crew)
+    }
+
+    fn sum(&self, read: impl Fn(&Live) -> u64) -> u64 {
+        self.lives.iter().map(|live| read(live)).sum()
+    }
+
+    fn connected(&self) -> u64 {
+        self.sum(|live| live.connected.load(Ordering::Relaxed))
+    }
+
+    fn delivered(&self) -> u64 {
+        self.sum(|live| live.delivered.load(Ordering::Relaxed))
+    }
+
+    async fn phases(
+        &mut self,
+        target: &mut Target,
+        setting: &mut Setting<'_>,
+        marks: &mut Marks,
+    ) -> Result<(), Interruption> {
+        self.connect(target, setting).await?;
+        marks.connected_stats = target.stats().await.ok();
+        let window = self.variant.window_ns();
+        let t0_ns = clock::now_ns() + LEAD.as_nanos() as u64;
+        let start = crate::target::start_message(setting.anchor, t0_ns, &window);
+        target.publish(start).await?;
+        self.stage.send_replace(Stage::Run { t0_ns });
+        self.t0_ns = Some(t0_ns);
+        self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, || false).await?;
+        marks.from = Some(Mark::read(target).await);
+        self.wait(target, setting, Phase::Measure, t0_ns + window.end, || false).await?;
+        marks.to = Some(Mark::read(target).await);
+        let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
+        let seqs = self.frame.seqs();
+        let expected = (seqs.end - seqs.start) * u64::from(self.variant.load.clients);
+        let all_here = || self.delivered() >= expected;
+        self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
+    }
+
+    async fn connect(&self, target: &mut Target, setting: &mut Setting<'_>) -> Result<(), Interruption> {
+        let asked = u64::from(self.variant.load.clients);
+        let limit = self.variant.load.connect_over + CONNECT_TIME;
+        let until_ns = self.started_ns + limit.as_nanos() as u64;
+        let settled = || self.connected() + self.sum(|live| live.failed.load(Ordering::Relaxed)) >= asked;
+        self.wait(target, setting, Phase::Connect, until_ns, settled).await?;
+        let connected = self.connected();
+        if connected == asked {
+            return Ok(());
+        }
+        let seconds = (clock::now_ns() - self.started_ns) as f64 / 1e9;
+        Err(Interruption::Connect { connected, asked, seconds, first_error: String::new() })
+    }
+
+    /// Waits until an instant or until `done`, telling progress; the user and the server's end interrupt it.
+    async fn wait(
+        &self,
+        target: &mut Target,
+        setting: &mut Setting<'_>,
+        phase: Phase,
+        until_ns: u64,
+        done: impl Fn() -> bool,
+    ) -> Result<(), Interruption> {
+        loop {
+            let now_ns = clock::now_ns();
+            if now_ns >= until_ns || done() {
+                return Ok(());
+            }
+            setting.listener.event(&Event::Progress {
+                phase,
+                seconds: (now_ns - self.started_ns) as f64 / 1e9,
+                connected: self.connected(),
+                delivered: self.delivered(),
+            });
+            tokio::select! {
+                () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}
+                () = setting.stop.cancelled() => return Err(Interruption::User),
+                error = target.ended() => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Announces the end. Returns the window as it was, in nanoseconds after t0; `None` if none can be told.
+    fn close(&self, early: bool) -> Option<std::ops::Range<u64>> {
+        let planned = self.variant.window_ns();
+        let now_ns = clock::now_ns();
+        let cut_ns = now_ns + CUT_LEAD.as_nanos() as u64;
+        let cut = match self.t0_ns {
+            Some(t0_ns) if early && cut_ns < t0_ns + planned.end => {
+                self.stage.send_replace(Stage::Cut { at_ns: cut_ns });
+                std::thread::sleep(2 * CUT_LEAD);
+                cut_ns.saturating_sub(t0_ns)
+            }
+            Some(_) => planned.end,
+            None => 0,
+        };
+        self.stage.send_replace(Stage::Close);
+        let window = planned.start..cut;
+        let length = window.end.saturating_sub(window.start);
+        (u128::from(length) >= SHORTEST_WINDOW.as_nanos()).then_some(window)
+    }
+
+    async fn join(self) -> io::Result<Found> {
+        let joined = tokio::task::spawn_blocking(move || {
+            let mut all: Option<Found> = None;
+            for thread in self.threads {
+                let found = thread.join().map_err(|_| io::Error::other("it panicked"))??;
+                match &mut all {
+                    None => all = Some(found),
+                    Some(all) => all.merge(found),
+                }
+            }
+            all.ok_or_else(|| io::Error::other("there was none"))
+        });
+        joined.await.map_err(io::Error::other)?
+    }
+}
+
+/// The server's counters once it has seen all its clients go.
+async fn settled(target: &Target) -> Option<Stats> {
+    let until_ns = clock::now_ns() + SETTLE_TIME.as_nanos() as u64;
+    loop {
+        let stats = target.stats().await.ok()?;
+        // The one that is open is the connection that asks.
+        if stats.connections.open <= 1 || clock::now_ns() > until_ns {
+            return Some(stats);
+        }
+        sleep(TICK).await;
+    }
+}

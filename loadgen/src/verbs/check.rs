@@ -1,0 +1,220 @@
+//! `loadgen check`: the resolved plan in words, how long it takes, what it needs. Runs nothing.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use measurement::result::{Model, ModelKind};
+
+use super::{printed, table, write_table};
+use crate::{
+    cli::CheckArgs,
+    clients,
+    machine::Machine,
+    plan::{HttpClient, Plan, VariantPlan},
+    scenario::{
+        self, Estimate, Needs,
+        estimate::{Limits, thousands},
+    },
+};
+
+/// Distinct events that a 99th percentile needs: ten above it.
+const EVENTS_FOR_P99: f64 = 1_000.0;
+
+/// Loads the scenario and prints what a run would do. Fails where a run would refuse to start.
+pub fn run(arguments: &CheckArgs, out: &mut impl Write) -> miette::Result<()> {
+    let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
+    let machine = Machine::read();
+    let limits = machine.limits();
+    let needs = Needs::of(&plan);
+    printed(print(&plan, &needs, &limits, machine.cores.as_ref().ok().copied(), out))?;
+    needs.check(&limits)?;
+    Ok(())
+}
+
+fn print(
+    plan: &Plan,
+    needs: &Needs,
+    limits: &Limits,
+    cores: Option<u64>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(out, "{}  ({})", plan.title, plan.path.display())?;
+    for (heading, text) in [("Why", &plan.why), ("Notice", &plan.notice)] {
+        if let Some(text) = text {
+            writeln!(out, "{heading}: {text}")?;
+        }
+    }
+    writeln!(out)?;
+    variants(plan, out)?;
+    let estimate = Estimate::of(plan);
+    let trials = plan.variants.len() as u64 * u64::from(plan.trials);
+    writeln!(
+        out,
+        "Takes about {}: {trials} trials, {} of each variant in random order{}",
+        rounded(estimate.total),
+        plan.trials,
+        if plan.quick { " (quick: one trial, half the window)" } else { "" },
+    )?;
+    let limit = |limit: Option<u64>| {
+        limit.map_or_else(|| "limit unknown".to_owned(), |n| format!("of {}", thousands(n)))
+    };
+    writeln!(
+        out,
+        "Needs {} processes, {} open files in each ({}), {} local ports ({})",
+        needs.processes,
+        thousands(needs.files),
+        limit(limits.files),
+        thousands(needs.ports),
+        limit(limits.ports),
+    )?;
+    for note in notes(plan, cores) {
+        writeln!(out, "Note: {note}")?;
+    }
+    Ok(())
+}
+
+fn variants(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    let estimate = Estimate::of(plan);
+    let heading = [
+        "variant",
+        "how quotes come",
+        "clients",
+        "updates/s",
+        "feed",
+        "headers",
+        "connect",
+        "warm-up",
+        "measure",
+        "a trial",
+    ];
+    let mut rows = table(&heading);
+    for (variant, trial) in plan.variants.iter().zip(&estimate.trials) {
+        let (feed, load) = (&variant.feed, &variant.load);
+        let feed_words =
+            format!("{} symbols, {}, {} B", feed.symbols, feed.arrivals.name(), feed.quote_bytes);
+        rows.add_row([
+            variant.name.clone(),
+            model_words(clients::model(variant.kind, &variant.options)),
+            thousands(load.clients),
+            feed.updates_per_second.to_string(),
+            feed_words,
+            variant.header_profile.clone(),
+            written(load.connect_over),
+            written(load.warmup),
+            written(load.measure),
+            written(*trial),
+        ]);
+    }
+    write_table(out, &rows)
+}
+
+fn model_words(model: Model) -> String {
+    match (model.kind, model.period_us) {
+        (ModelKind::Pull, Some(us)) => {
+            format!("asked for every {}", written(Duration::from_secs_f64(us / 1e6)))
+        }
+        (ModelKind::Pull, None) => "asked for".to_owned(),
+        (ModelKind::Held, _) => "asked for, the answer held".to_owned(),
+        (ModelKind::Push, _) => "pushed".to_owned(),
+    }
+}
+
+fn written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// Whole seconds below two minutes, else tens.
+fn rounded(duration: Duration) -> String {
+    let step = if duration < Duration::from_secs(120) { 1 } else { 10 };
+    written(Duration::from_secs(duration.as_secs().next_multiple_of(step)))
+}
+
+/// What is worth knowing before the run: nothing here stops it.
+fn notes(plan: &Plan, cores: Option<u64>) -> Vec<String> {
+    let mut notes = Vec::new();
+    match plan.trials {
+        1 => notes.push("one trial cannot tell a difference from noise".to_owned()),
+        2..6 => notes.push(format!(
+            "{} trials describe, they do not prove: low and high are a range, not an interval of confidence",
+            plan.trials,
+        )),
+        _ => {}
+    }
+    if let Some(cores) = cores.filter(|cores| *cores < 4) {
+        notes.push(format!(
+            "this machine has {cores} core{}: server and load generator disturb each other; see `loadgen doctor`",
+            if cores == 1 { "" } else { "s" },
+        ));
+    }
+    let names = |unlike: &dyn Fn(&VariantPlan) -> bool| -> Vec<&str> {
+        plan.variants.iter().filter(|variant| unlike(variant)).map(|variant| variant.name.as_str()).collect()
+    };
+    let blurred = names(&|variant| events(variant) * f64::from(plan.trials) < EVENTS_FOR_P99);
+    if !blurred.is_empty() {
+        notes.push(format!(
+            "too few distinct quotes or polls for a 99th percentile (1,000 needed over all trials), it will be empty: {}. \
+             Raise load.measure, load.trials or feed.updates_per_second",
+            blurred.join(", "),
+        ));
+    }
+    let rare = names(&|variant| variant.options.interval * 2 > variant.load.measure && is_pull(variant));
+    if !rare.is_empty() {
+        notes.push(format!(
+            "the window holds fewer than two polls of each client: {}. Raise load.measure",
+            rare.join(", ")
+        ));
+    }
+    let pooled = names(&|variant| variant.options.client == HttpClient::Pooled);
+    if !pooled.is_empty() {
+        notes.push(format!(
+            "bytes come from the server's counters, the kernel's are not told: {}",
+            pooled.join(", ")
+        ));
+    }
+    notes
+}
+
+fn is_pull(variant: &VariantPlan) -> bool {
+    clients::model(variant.kind, &variant.options).kind == ModelKind::Pull
+}
+
+/// Distinct events of one trial's window: quotes for push, polls for polling.
+fn events(variant: &VariantPlan) -> f64 {
+    let window = variant.load.measure.as_secs_f64();
+    match clients::model(variant.kind, &variant.options).period_us {
+        Some(period_us) => f64::from(variant.load.clients) * window / (period_us / 1e6),
+        None => variant.feed.updates_per_second * window,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Overrides;
+
+    fn printed(set: &[&str]) -> String {
+        let set = set.iter().map(|&set| set.to_owned()).collect();
+        let plan = scenario::load("ticker", &Overrides { set, ..Overrides::default() }).unwrap();
+        let limits = Limits { files: Some(20_000), ports: Some(28_232) };
+        let mut out = Vec::new();
+        print(&plan, &Needs::of(&plan), &limits, Some(2), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_plan_is_printed_in_words() {
+        let text = printed(&["title=A title", "why=A reason.", "notice=A hint.", "load.clients=[20, 1500]"]);
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn notes_say_what_to_change() {
+        assert!(printed(&["load.trials=1"]).contains("one trial cannot tell"));
+        assert!(printed(&["transport.polling.interval=8s"]).contains("fewer than two polls"));
+        assert!(printed(&["transport.polling.client=pooled"]).contains("server's counters"));
+        let many = printed(&["load.trials=10", "feed.updates_per_second=100"]);
+        assert!(!many.contains("too few") && !many.contains("describe"), "{many}");
+    }
+}

@@ -1,0 +1,327 @@
+//! What a person sees when a scenario cannot be run: every error as rendered text, and what the good ones become.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy excuses only the tests themselves")]
+
+use loadgen::{
+    plan::Plan,
+    scenario::{self, Overrides, ScenarioError},
+};
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+const PUSH: &str = "[[transport]]\nkind = \"websocket\"\n";
+
+/// Loads a text from a file, with command-line changes written as on the command line.
+fn load(text: &[u8], arguments: &[&str]) -> Result<Plan, (ScenarioError, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut overrides = Overrides::default();
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--set", value] => overrides.set.push((*value).to_owned()),
+            ["--only", value] => overrides.only.push((*value).to_owned()),
+            _ => overrides.quick = true,
+        }
+    }
+    let environment = |name: &str| (name == "TOKEN").then(|| "very-secret".to_owned());
+    let given = path.to_str().unwrap().to_owned();
+    scenario::load_with(&given, &overrides, &environment)
+        .map_err(|error| (error, format!("{}/", folder.path().display())))
+}
+
+fn plan(text: &str, arguments: &[&str]) -> Plan {
+    match load(text.as_bytes(), arguments) {
+        Ok(plan) => plan,
+        Err((error, folder)) => panic!("{}", render(&error, &folder)),
+    }
+}
+
+fn render(error: &ScenarioError, folder: &str) -> String {
+    let mut text = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(100)
+        .render_report(&mut text, error)
+        .unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n").replace(folder, "")
+}
+
+/// One case after the other: the title of the case, then what is printed.
+fn errors(cases: &[(&str, &str, &[&str])]) -> String {
+    let show = |(title, text, arguments): &(&str, &str, &[&str])| match load(text.as_bytes(), arguments) {
+        Ok(_) => panic!("{title}: no error"),
+        Err((error, folder)) => format!("=== {title}\n{}\n", render(&error, &folder)),
+    };
+    cases.iter().map(show).collect()
+}
+
+/// A case that appends a transport to the text.
+fn with_push<'a>(cases: &[(&'a str, &str)]) -> String {
+    let show = |(title, text): &(&'a str, &str)| errors(&[(title, &format!("{text}\n{PUSH}"), &[])]);
+    cases.iter().map(show).collect()
+}
+
+#[test]
+fn files() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = folder.path().to_str().unwrap().to_owned();
+    let check = |name: &str| {
+        let error = scenario::load(name, &Overrides::default()).unwrap_err();
+        format!("=== {name}\n{}\n", render(&error, &format!("{shown}/"))).replace(&shown, "/a/folder")
+    };
+    let mut text: String =
+        ["tickr", "scenarios/smok.toml", "pigeon", &shown].into_iter().map(check).collect();
+    let (error, root) = load(b"title = \"a\"\nwhy = \"\xff\"", &[]).unwrap_err();
+    text.push_str(&format!("=== not UTF-8\n{}\n", render(&error, &root)));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn keys() {
+    let text = with_push(&[
+        ("unknown key, a near one", "[load]\nclinets = 50"),
+        ("unknown key, at the top", "titel = \"x\""),
+        ("unknown key, nothing near", "[feed]\npigeons = 5"),
+        ("a key of another table", "[feed]\nclients = 5"),
+        ("unknown table", "[lod]\nclients = 5"),
+        ("duplicate key", "[load]\nclients = 5\nclients = 6"),
+        ("syntax", "[load]\nclients = "),
+        ("an unclosed string", "title = \"x\n[load]"),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn types() {
+    let text = with_push(&[
+        ("text for a number", "[load]\nclients = \"fifty\""),
+        ("a fraction for a whole number", "[load]\nclients = 1.5"),
+        ("text within a list", "[load]\nclients = [10, \"x\"]"),
+        ("a list for a single value", "[load]\ntrials = [1, 2]"),
+        ("a number for a table", "load = 5"),
+        ("a date for a number", "[feed]\nsymbols = 1979-05-27"),
+        ("a table for a number", "[load.clients]\nfrom = 5"),
+        ("a number in a table of header fields", "[load]\nheaders = { a = 5 }"),
+        ("text for a switch", "[defaults]\nconditional = \"yes\""),
+        ("a number for a version", "[defaults]\nhttp = 1.1"),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn values() {
+    let text = with_push(&[
+        ("no clients", "[load]\nclients = 0"),
+        ("10^12 clients", "[load]\nclients = [10, 1_000_000_000_000]"),
+        ("a negative number of trials", "[load]\ntrials = -1"),
+        ("no window", "[load]\nmeasure = \"0s\""),
+        ("a negative duration", "[load]\nwarmup = \"-1s\""),
+        ("a duration beyond all numbers", "[load]\nmeasure = \"99999999999999999999s\""),
+        ("a window of two hours", "[load]\nmeasure = \"2h\""),
+        ("a duration without unit", "[load]\nmeasure = 10"),
+        ("an unknown unit", "[load]\nmeasure = \"10 fortnights\""),
+        ("no symbols", "[feed]\nsymbols = 0"),
+        ("an endless rate", "[feed]\nupdates_per_second = inf"),
+        ("quotes too short", "[feed]\nquote_bytes = 10"),
+        ("a negative seed", "[feed]\nseed = -1"),
+        ("an unknown word", "[feed]\narrivals = \"poison\""),
+        ("an unknown profile", "[load]\nheaders = \"chrome\""),
+        ("an empty list", "[load]\nclients = []"),
+        ("a value listed twice", "[load]\nmeasure = [\"1s\", \"1000ms\"]"),
+        (
+            "too many variants",
+            "[load]\nclients = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]\n[feed]\nquote_bytes = [110, 120, 130, 140, 150, 160, 170, 180, 190, 200]",
+        ),
+        ("more symbols a client than there are", "[load]\nsymbols_per_client = 9"),
+        ("a variable that is not set", "[load]\nheaders = { authorization = \"Bearer ${NOPE}\" }"),
+        ("a field that is ours", "[load]\nheaders = { Host = \"x\" }"),
+        ("a field with a line break", "[load.headers]\nx-a = \"a\\nb\""),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn transports() {
+    let text = errors(&[
+        ("none", "title = \"x\"\n", &[]),
+        ("no kind", "[[transport]]\ninterval = \"1s\"\n", &[]),
+        ("unknown, a near one", "[[transport]]\nkind = \"web-socket\"\n", &[]),
+        ("unknown, nothing near", "[[transport]]\nkind = \"pigeon\"\n", &[]),
+        ("planned", "[[transport]]\nkind = \"long-polling\"\n", &[]),
+        ("a table for a list", "[transport]\nkind = \"sse\"\n", &[]),
+        ("an option it does not take", "[[transport]]\nkind = \"sse\"\ninterval = \"1s\"\n", &[]),
+        ("an unknown key", "[[transport]]\nkind = \"polling\"\nintervall = \"1s\"\n", &[]),
+        ("an interval too short", "[[transport]]\nkind = \"polling\"\ninterval = \"1ms\"\n", &[]),
+        ("an unknown mode", "[[transport]]\nkind = \"polling\"\nmode = \"newest\"\n", &[]),
+        ("one name twice", "[[transport]]\nkind = \"sse\"\n\n[[transport]]\nkind = \"sse\"\n", &[]),
+        (
+            "one given name twice",
+            "[[transport]]\nkind = \"sse\"\nname = \"a\"\n[[transport]]\nkind = \"websocket\"\nname = \"a\"\n",
+            &[],
+        ),
+        ("an empty name", "[[transport]]\nkind = \"sse\"\nname = \"\"\n", &[]),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn unsupported() {
+    let top = with_push(&[
+        ("link", "[link]\nrtt = \"50ms\""),
+        ("gate", "[[gate]]\nvariant = \"a\"\nbelow = \"50ms\""),
+        ("phase", "[[phase]]\nclients = 5"),
+        ("claim", "[[claim]]\ntext = \"x\""),
+        ("remote", "allow_remote = true"),
+        ("workload", "[workload]\nkind = \"chat\""),
+        ("unknown workload", "[workload]\nkind = \"tickr\""),
+        ("driver", "[load]\ndriver = \"chromium\""),
+        ("processes", "[load]\nprocesses = 4"),
+        ("processes in words", "[load]\nprocesses = \"all\""),
+        ("headers of 2009", "[load]\nheaders = \"kaazing-2009\""),
+        ("few symbols", "[load]\nsymbols_per_client = 3"),
+        ("TLS for all", "[defaults]\ntls = true"),
+        ("HTTP/2", "[defaults]\nhttp = \"2\""),
+        ("engine", "[defaults]\nengine = \"direct\""),
+    ]);
+    let own = |line: &str| errors(&[(line, &format!("{PUSH}{line}\n"), &[])]);
+    let lines = [
+        "url = \"ws://127.0.0.1/feed\"",
+        "tls = true",
+        "allow_remote = true",
+        "[transport.server]\ncommand = \"x\"",
+        "[transport.open]\nsend = [\"x\"]",
+        "[transport.message]\nformat = \"json\"",
+    ];
+    let own: String = lines.into_iter().map(own).collect();
+    let text = top + &own;
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn command_line() {
+    let two = "[[transport]]\nkind = \"polling\"\n[[transport]]\nkind = \"sse\"\nname = \"events\"\n";
+    let text = errors(&[
+        ("no value", two, &["--set", "load.clients"]),
+        ("unknown key", two, &["--set", "load.clinets=5"]),
+        ("unknown table", two, &["--set", "laod.clients=5"]),
+        ("wrong type", two, &["--set", "load.clients=fifty"]),
+        ("out of range", two, &["--set", "load.clients=0"]),
+        ("no unit", two, &["--set", "load.measure=5"]),
+        ("not a key at all", two, &["--set", "load..clients=5"]),
+        ("not supported", two, &["--set", "load.driver=chromium"]),
+        ("an unknown transport's option", two, &["--set", "transport.pooling.interval=2s"]),
+        ("an option it does not take", two, &["--set", "transport.events.interval=2s"]),
+        ("only", two, &["--only", "event"]),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn names_and_points_of_sweeps() {
+    let check = |text: &str, expected: &[&str]| {
+        let names: Vec<String> = plan(text, &[]).variants.into_iter().map(|variant| variant.name).collect();
+        assert_eq!(names, expected);
+    };
+    check(
+        "[[transport]]\nkind = \"polling\"\ninterval = [\"1s\", \"250ms\"]",
+        &["polling 1s", "polling 250ms"],
+    );
+    check(
+        "[[transport]]\nkind = \"polling\"\nname = \"mine\"\ninterval = [\"1s\", \"250ms\"]",
+        &["mine · interval 1s", "mine · interval 250ms"],
+    );
+    check(
+        "[load]\nclients = [10, 100]\n[[transport]]\nkind = \"sse\"",
+        &["sse · clients 10", "sse · clients 100"],
+    );
+    check(
+        "[defaults]\ninterval = [\"1s\", \"2s\"]\nconditional = true\n[[transport]]\nkind = \"polling\"\n[[transport]]\nkind = \"sse\"",
+        &["polling 1s 304", "polling 2s 304", "sse"],
+    );
+    check(
+        "feed.updates_per_second = [1, 2.5]\nload.measure = [\"1s\"]\n[[transport]]\nkind = \"sse\"",
+        &["sse · updates per second 1.0 · measure 1s", "sse · updates per second 2.5 · measure 1s"],
+    );
+    let swept =
+        plan("[load]\nclients = [10, 100]\n[[transport]]\nkind = \"polling\"\ninterval = [\"2s\"]", &[]);
+    let point = serde_json::to_value(&swept.variants[1].point).unwrap();
+    assert_eq!(point, serde_json::json!({"load.clients": 100, "transport.interval": "2s"}));
+    assert_eq!(serde_json::to_value(&swept.variants[1].set).unwrap(), serde_json::json!({"interval": "2s"}));
+}
+
+#[test]
+fn the_command_line_changes_the_plan() {
+    let text = "[[transport]]\nkind = \"polling\"\n[[transport]]\nkind = \"sse\"\nname = \"events\"\n";
+    let arguments =
+        ["--set", "load.clients=50", "--set", "load.measure=4s", "--set", "transport.polling.interval=2s"];
+    let changed = plan(text, &arguments);
+    assert_eq!(changed.variants[0].load.clients, 50);
+    assert_eq!(changed.variants[0].name, "polling 2s");
+    assert!(changed.text.ends_with("# --set transport.polling.interval = \"2s\"\n"), "{}", changed.text);
+    let later_wins = plan(text, &["--set", "load.clients=50", "--set", "load.clients=60"]);
+    assert_eq!(later_wins.variants[1].load.clients, 60);
+    let only = |name| plan(text, &["--only", name]).variants.into_iter().map(|v| v.name).collect::<Vec<_>>();
+    assert_eq!(only("events"), ["events"]);
+    assert_eq!(only("sse"), ["events"]);
+    assert_eq!(only("polling 1s"), ["polling 1s"]);
+    let quick = plan(text, &["--quick"]);
+    assert_eq!((quick.trials, quick.quick), (1, true));
+    assert_eq!(quick.variants[0].load.measure, std::time::Duration::from_secs(5));
+}
+
+#[test]
+fn secrets_reach_the_headers_and_nothing_else() {
+    let text = format!("[load.headers]\nauthorization = \"Bearer ${{TOKEN}}\"\nx-b = \"1\"\n{PUSH}");
+    let plan = plan(&text, &[]);
+    let expected = [("authorization", "Bearer very-secret"), ("x-b", "1")];
+    assert_eq!(plan.variants[0].headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(plan.variants[0].header_profile, "own");
+    assert!(plan.text.contains("Bearer ${TOKEN}"));
+    assert!(!plan.text.contains("very-secret"));
+    assert!(!serde_json::to_string(&plan).unwrap().contains("very-secret"));
+}
+
+#[test]
+fn the_supported_value_of_every_reserved_key_passes() {
+    let text = "allow_remote = false\n[workload]\nkind = \"ticker\"\n[load]\nsymbols_per_client = 8\nprocesses = \"auto\"\n\
+                driver = \"native\"\nheaders = \"minimal\"\n[defaults]\ntls = false\nhttp = \"1.1\"\nengine = \"library\"\n\
+                [[transport]]\nkind = \"sse\"\ntls = false\nhttp = \"1.1\"\n";
+    let plan = plan(text, &["--set", "load.processes=1"]);
+    assert!(plan.variants[0].headers.is_empty());
+    assert_eq!(plan.variants[0].engine, "library");
+    assert_eq!((plan.title.as_str(), plan.trials, plan.seed), ("mine", 3, 1));
+}
+
+#[test]
+fn every_scenario_of_the_repository_loads_and_is_shipped() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        found += 1;
+        let by_path = scenario::load(path.to_str().unwrap(), &Overrides::default()).unwrap();
+        let shipped = scenario::load(&by_path.name, &Overrides::default()).unwrap();
+        assert_eq!(by_path.text, shipped.text, "{} is shipped as another text", by_path.name);
+        assert!(
+            by_path.why.is_some() && by_path.notice.is_some(),
+            "{} says neither why nor what to notice",
+            by_path.name
+        );
+    }
+    assert_eq!(found, scenario::SHIPPED.len());
+}
+
+#[test]
+fn shipped_scenarios_take_as_long_as_they_promise() {
+    let check = |name, most_seconds| {
+        let plan = scenario::load(name, &Overrides::default()).unwrap();
+        let total = scenario::Estimate::of(&plan).total.as_secs();
+        assert!(total < most_seconds, "{name} takes {total} s");
+    };
+    check("ticker", 180);
+    check("smoke", 20);
+    check("poll-interval", 300);
+}
