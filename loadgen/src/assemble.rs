@@ -5,9 +5,7 @@ use std::{ops::Range, time::Duration};
 use measurement::{
     ledger::Phase,
     recorder::Recording,
-    result::{
-        Bytes, Clients, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial,
-    },
+    result::{Bytes, Clients, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial},
     validity::{self, Ends},
 };
 
@@ -125,7 +123,8 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let delivered = found.recording.sums.counts.delivered_once;
     let (received, sent) = phases.measure;
     let heartbeat_s = clients::HEARTBEAT.as_secs_f64();
-    let in_window = variant.load.measure >= clients::HEARTBEAT;
+    // Push clients send nothing in the window but answers to heartbeats.
+    let in_window = variant.load.measure >= clients::HEARTBEAT || sent.transport_framing > 0;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     Bytes {
@@ -154,7 +153,11 @@ struct Phases {
 
 impl Phases {
     fn of(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Self {
-        if variant.counted_by_server() { Self::of_server(found, &evidence.marks) } else { Self::of_books(&found.books) }
+        if variant.counted_by_server() {
+            Self::of_server(found, &evidence.marks)
+        } else {
+            Self::of_books(&found.books)
+        }
     }
 
     fn of_books(books: &Books) -> Self {
@@ -171,7 +174,8 @@ impl Phases {
     /// Differences of the server's counters between marks. Payload is what the clients decoded in the phase.
     fn of_server(found: &Found, marks: &Marks) -> Self {
         let nothing = Stats::default();
-        let read = |mark: &Option<Mark>| mark.as_ref().and_then(|mark| mark.stats.clone()).unwrap_or_default();
+        let read =
+            |mark: &Option<Mark>| mark.as_ref().and_then(|mark| mark.stats.clone()).unwrap_or_default();
         let (from, to) = (read(&marks.from), read(&marks.to));
         let connected = marks.connected_stats.as_ref().unwrap_or(&nothing);
         let connect = between(&nothing, connected, found.unsocketed_payload[Phase::Connect as usize]);
@@ -188,7 +192,8 @@ impl Phases {
 fn note_unbalanced(unbalanced: &mut Vec<String>, direction: &str, phase: Phase, layers: &Layers) {
     if !layers.balanced() {
         let (sum, total) = (layers.sum(), layers.socket_total);
-        unbalanced.push(format!("{direction}, {}: {sum} bytes in layers, {total} at the socket", phase.name()));
+        unbalanced
+            .push(format!("{direction}, {}: {sum} bytes in layers, {total} at the socket", phase.name()));
     }
 }
 
@@ -273,8 +278,12 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         because("loadgen", "the window ended before the second reading");
     }
     if trial.requests.is_none() {
-        trial.unavailable.insert("requests".to_owned(), "the clients made no requests in the window".to_owned());
-        trial.unavailable.insert("response_time".to_owned(), "the clients made no requests in the window".to_owned());
+        trial
+            .unavailable
+            .insert("requests".to_owned(), "the clients made no requests in the window".to_owned());
+        trial
+            .unavailable
+            .insert("response_time".to_owned(), "the clients made no requests in the window".to_owned());
     }
     if trial.bytes.tcp_ip_estimate.is_none() {
         let reason = "TCP_INFO was not told for the clients' sockets".to_owned();
@@ -282,7 +291,12 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     }
 }
 
-fn judge_with(found: &Found, evidence: &Evidence, variant: &VariantPlan, scheduled: u64) -> validity::Evidence {
+fn judge_with(
+    found: &Found,
+    evidence: &Evidence,
+    variant: &VariantPlan,
+    scheduled: u64,
+) -> validity::Evidence {
     let books = &found.books;
     let stats = evidence.last_stats.as_ref();
     let whole = evidence.error.is_none() && !variant.counted_by_server();

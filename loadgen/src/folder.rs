@@ -69,7 +69,8 @@ impl Folder {
         let make = |path: &Path, cause| FolderError::Make { path: path.to_owned(), cause };
         fs::create_dir_all(&parent).map_err(|cause| make(&parent, cause))?;
         for number in 1..=MOST_RUNS_A_SECOND {
-            let path = if number == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{number}")) };
+            let path =
+                if number == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{number}")) };
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let file = path.join(TRIALS);

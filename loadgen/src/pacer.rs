@@ -56,7 +56,8 @@ impl Ord for Entry {
 impl Pacer {
     /// A pacer for the current runtime; [`Self::drive`] must run beside its users.
     pub fn new() -> io::Result<Self> {
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         #[expect(unsafe_code, reason = "tokio wants to be told that the descriptor stays open and the same")]
         // SAFETY: `Timer` owns its timerfd, always answers with that one, and closes it when dropped.
         let timer = unsafe { AsyncFd::register_with_interest(Timer(timer), Interest::READABLE) }?;

@@ -87,13 +87,19 @@ impl Listener for Bar {
                 let style = ProgressStyle::with_template("{bar:20} {elapsed} {msg}");
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                 bar.enable_steady_tick(Duration::from_millis(500));
-                bar.println(format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
+                bar.println(format!(
+                    "{trials} trials, about {}, into {}",
+                    rounded(*seconds),
+                    folder.display()
+                ));
                 self.bar = Some(bar);
             }
             Event::Trial { order, variant } => self.whole.trial(*order, variant),
             Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
                 let phase = phase.name();
-                bar.set_message(format!("{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"));
+                bar.set_message(format!(
+                    "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
+                ));
             }),
             Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
                 bar.println(format!("{heading}: {}", outcome(trial)));
@@ -121,7 +127,8 @@ fn outcome(trial: &Trial) -> String {
     match (trial.status, &trial.error) {
         (Status::Complete, _) => {
             let delay = trial.delivery_delay.as_ref().and_then(|delay| delay.mean_us);
-            let delay = delay.map_or("no deliveries".to_owned(), |us| format!("mean delay {:.2} ms", us / 1e3));
+            let delay =
+                delay.map_or("no deliveries".to_owned(), |us| format!("mean delay {:.2} ms", us / 1e3));
             let verdict = if trial.validity.valid { "valid" } else { "INVALID" };
             format!("{} updates, {delay}, {verdict}", trial.updates.delivered_once)
         }

@@ -20,6 +20,8 @@ const STREAM_ORDER: u64 = 31;
 
 /// What the run is told beside its plan.
 pub struct Orders<'a> {
+    /// The binary that serves: this one.
+    pub program: &'a Path,
     /// The folder under which run folders are made.
     pub base: &'a Path,
     /// The command line, for the result file.
@@ -37,25 +39,27 @@ pub async fn run(
     folder: &mut Folder,
     listener: &mut dyn Listener,
 ) -> Result<RunResult, FolderError> {
-    let head = head(plan, &orders);
+    let cores = Cores::split(&process::allowed_cores());
+    let order = order(plan);
+    let head = head(plan, &orders, &cores, &order);
     folder.begin(&head)?;
     let trials = plan.trials * plan.variants.len() as u32;
     let seconds = planned_seconds(plan);
     listener.event(&Event::Started { trials, seconds, folder: folder.path() });
 
-    let cores = Cores::split(&process::allowed_cores());
     // The trial's main thread stays off the server's core too; workers pin themselves to one each.
     let _ = process::pin_thread(&cores.loadgen);
     let variants: Vec<Arc<VariantPlan>> = plan.variants.iter().cloned().map(Arc::new).collect();
     let mut counts = vec![0; variants.len()];
     let mut incomplete = Vec::new();
-    for (order, index) in order(plan).into_iter().enumerate() {
+    for (order, index) in order.into_iter().enumerate() {
         if orders.stop.is_cancelled() {
             break;
         }
         let variant = &variants[index];
         listener.event(&Event::Trial { order: order as u32, variant });
         let mut setting = Setting {
+            program: orders.program,
             seed: plan.seed,
             cores: cores.clone(),
             anchor: Anchor::now(),
@@ -113,13 +117,18 @@ fn planned_seconds(plan: &Plan) -> f64 {
     plan.variants.iter().map(of).sum::<f64>() * f64::from(plan.trials)
 }
 
-fn head(plan: &Plan, orders: &Orders<'_>) -> RunResult {
+fn head(plan: &Plan, orders: &Orders<'_>, cores: &Cores, order: &[usize]) -> RunResult {
     let started_at = assemble::date(clock::unix_ns());
     let resolved = serde_json::to_value(plan).unwrap_or_default();
     let mut hash = Sha256::new();
     hash.update(&started_at);
     hash.update(&plan.text);
     hash.update(serde_json::to_vec(&orders.manifest).unwrap_or_default());
+    let mut manifest = orders.manifest.clone();
+    let names: Vec<&str> = order.iter().map(|&index| plan.variants[index].name.as_str()).collect();
+    manifest.recorded.insert("order".to_owned(), names.into());
+    let pinning = serde_json::json!({ "server": cores.server, "loadgen": cores.loadgen });
+    manifest.timed_must_match.insert("pinning".to_owned(), pinning);
     let variant = |variant: &VariantPlan| Variant {
         name: variant.name.clone(),
         kind: variant.kind.name().to_owned(),
@@ -146,7 +155,7 @@ fn head(plan: &Plan, orders: &Orders<'_>) -> RunResult {
             text: plan.text.clone(),
             plan: resolved,
         },
-        manifest: orders.manifest.clone(),
+        manifest,
         variants: plan.variants.iter().map(variant).collect(),
     }
 }
@@ -209,6 +218,9 @@ mod tests {
         assert_eq!(ending(&plan, &[2, 2], Vec::new(), false).status, Status::Complete);
         let early = ending(&plan, &[2, 1], Vec::new(), true);
         assert_eq!(early.partial_reason.unwrap(), "interrupted by the user; 3 of 4 trials were run");
-        assert_eq!(ending(&plan, &[2, 2], vec!["v0, trial 1: died".to_owned()], false).status, Status::Partial);
+        assert_eq!(
+            ending(&plan, &[2, 2], vec!["v0, trial 1: died".to_owned()], false).status,
+            Status::Partial
+        );
     }
 }

@@ -265,7 +265,8 @@ impl Socket {
             calls: tap.down.calls + tap.up.calls,
             ..Books::default()
         };
-        let info = self.with_fd(|fd| Some((wire::kernel::tcp_info(fd).ok()?, wire::kernel::unread(fd).ok()?)));
+        let info =
+            self.with_fd(|fd| Some((wire::kernel::tcp_info(fd).ok()?, wire::kernel::unread(fd).ok()?)));
         if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
             let received = info.received();
             books.check.add(

@@ -6,6 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     ops::Range,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -25,6 +26,8 @@ use tokio::{
 use crate::{clients::HEARTBEAT, plan::VariantPlan, process::Cores};
 
 const START_TIME: Duration = Duration::from_secs(10);
+/// Connections of the server beyond its clients: the control plane's, and a few that are closing.
+const SPARE_CONNECTIONS: u32 = 16;
 const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// What can go wrong with the server.
@@ -66,8 +69,9 @@ pub struct Target {
 
 impl Target {
     /// Starts the embedded server for a variant and waits until it is ready.
-    pub async fn start(variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
-        let program = std::env::current_exe().map_err(TargetError::Spawn)?;
+    ///
+    /// `program` is a `loadgen` binary, in a run the one that runs.
+    pub async fn start(program: &Path, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
         let mut command = tokio::process::Command::new(program);
         command.args(arguments(variant, cores));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -121,7 +125,10 @@ impl Target {
             Ok(Err(error)) => Err(error.into()),
             Err(_) => {
                 self.child.kill().await?;
-                Err(TargetError::Unexpected { expected: "the server's end", found: format!("none in {STOP_TIME:?}") })
+                Err(TargetError::Unexpected {
+                    expected: "the server's end",
+                    found: format!("none in {STOP_TIME:?}"),
+                })
             }
         }
     }
@@ -143,6 +150,7 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
         .chain([format!("--arrivals={}", feed.arrivals.name())])
         .chain([format!("--quote-bytes={}", feed.quote_bytes)])
         .chain([format!("--seed={}", feed.seed)])
+        .chain([format!("--max-connections={}", variant.load.clients + SPARE_CONNECTIONS)])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();
     if cfg!(target_os = "linux") {

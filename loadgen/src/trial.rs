@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
@@ -38,6 +39,8 @@ const CUT_LEAD: Duration = Duration::from_millis(30);
 
 /// What all trials of a run share.
 pub struct Setting<'a> {
+    /// The binary that serves.
+    pub program: &'a Path,
     /// Seed of the phases of polls.
     pub seed: u64,
     /// Which cores each side runs on.
@@ -57,21 +60,23 @@ enum Interruption {
     User,
     #[error(transparent)]
     Target(#[from] TargetError),
-    #[error("only {connected} of {asked} clients were connected after {seconds:.0} s{first_error}")]
-    Connect { connected: u64, asked: u64, seconds: f64, first_error: String },
+    #[error("only {connected} of {asked} clients were connected after {seconds:.0} s")]
+    Connect { connected: u64, asked: u64, seconds: f64 },
 }
 
 /// Runs a trial. A trial that cannot be run is one with its error, never a hole.
 pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial {
     let started_at = assemble::date(clock::unix_ns());
-    let mut target = match Target::start(variant, &setting.cores).await {
+    let mut target = match Target::start(setting.program, variant, &setting.cores).await {
         Ok(target) => target,
         Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
     let before = process::usage(target.pid);
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
-        Err(error) => return assemble::failed(variant, started_at, format!("failed to start workers: {error}")),
+        Err(error) => {
+            return assemble::failed(variant, started_at, format!("failed to start workers: {error}"));
+        }
     };
     let mut marks = Marks::default();
     let ended = crew.phases(&mut target, setting, &mut marks).await;
@@ -83,7 +88,8 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     };
     let last_stats = if dead { None } else { settled(&target).await };
     let stopped = if dead { Ok(()) } else { target.stop().await };
-    let error = ended.err().map(|error| error.to_string()).or_else(|| stopped.err().map(|error| error.to_string()));
+    let error =
+        ended.err().map(|error| error.to_string()).or_else(|| stopped.err().map(|error| error.to_string()));
     let Some(window_ns) = window_ns else {
         let why = error.unwrap_or_else(|| "no window".to_owned());
         let detail = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -227,7 +233,7 @@ impl Crew {
             return Ok(());
         }
         let seconds = (clock::now_ns() - self.started_ns) as f64 / 1e9;
-        Err(Interruption::Connect { connected, asked, seconds, first_error: String::new() })
+        Err(Interruption::Connect { connected, asked, seconds })
     }
 
     /// Waits until an instant or until `done`, telling progress; the user and the server's end interrupt it.

@@ -118,7 +118,11 @@ impl Found {
 }
 
 /// Starts a worker.
-pub fn spawn(job: Job, stage: watch::Receiver<Stage>, live: Arc<Live>) -> io::Result<JoinHandle<io::Result<Found>>> {
+pub fn spawn(
+    job: Job,
+    stage: watch::Receiver<Stage>,
+    live: Arc<Live>,
+) -> io::Result<JoinHandle<io::Result<Found>>> {
     std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
         if let Some(core) = job.core {
             // Without pinning the run goes on; the manifest tells which cores were asked for.
@@ -131,11 +135,8 @@ pub fn spawn(job: Job, stage: watch::Receiver<Stage>, live: Arc<Live>) -> io::Re
 
 async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io::Result<Found> {
     let recorder = Recorder::new(job.frame.clone(), job.clients.len(), job.clients.start == 0);
-    let http = if job.variant.counted_by_server() {
-        Some(pooled_client().map_err(io::Error::other)?)
-    } else {
-        None
-    };
+    let http =
+        if job.variant.counted_by_server() { Some(pooled_client().map_err(io::Error::other)?) } else { None };
     let worker = Rc::new(Worker {
         recorder: RefCell::new(recorder),
         books: RefCell::default(),
@@ -163,7 +164,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     probe.abort();
     driver.abort();
     let _ = (probe.await, driver.await);
-    let worker = Rc::into_inner(worker).ok_or_else(|| io::Error::other("a client task outlived its worker"))?;
+    let worker =
+        Rc::into_inner(worker).ok_or_else(|| io::Error::other("a client task outlived its worker"))?;
     let mut recorder = worker.recorder.into_inner();
     for (second, bytes) in worker.timeline.bytes_by_second().into_iter().enumerate() {
         recorder.moved(second as u64, bytes);

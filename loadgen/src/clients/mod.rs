@@ -7,6 +7,7 @@ use ticker::Transport;
 
 use crate::{
     plan::TransportOptions,
+    scenario::headers::Initiator,
     worker::{Client, ClientError},
 };
 
@@ -34,6 +35,15 @@ pub fn label(kind: Transport, options: &TransportOptions) -> String {
         Transport::Polling => polling::label(options),
         Transport::Sse => sse::label(options),
         Transport::WebSocket => websocket::label(options),
+    }
+}
+
+/// How a page makes the transport's request: it decides the browser's header fields.
+pub fn initiator(kind: Transport) -> Initiator {
+    match kind {
+        Transport::Polling => polling::INITIATOR,
+        Transport::Sse => sse::INITIATOR,
+        Transport::WebSocket => websocket::INITIATOR,
     }
 }
 

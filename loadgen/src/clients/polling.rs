@@ -12,10 +12,12 @@ use ticker::{clock, random};
 use super::{Ran, envelope::Envelope, request};
 use crate::{
     plan::{HttpClient, PollMode, TransportOptions},
+    scenario::headers::Initiator,
     socket::Socket,
     worker::{Client, ClientError},
 };
 
+pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] = &["interval", "mode", "conditional", "client"];
 
 /// Requests keep the connection alive by themselves.

@@ -14,10 +14,12 @@ use ticker::clock;
 use super::{Ran, envelope, request};
 use crate::{
     plan::TransportOptions,
+    scenario::headers::Initiator,
     socket::Socket,
     worker::{Client, ClientError},
 };
 
+pub(super) const INITIATOR: Initiator = Initiator::EventSource;
 pub(super) const KEYS: &[&str] = &[];
 /// Comments are sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
@@ -67,13 +69,7 @@ async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_
     followed
 }
 
-async fn follow(
-    client: &Client,
-    stands: &mut bool,
-    socket: &Socket,
-    body: Incoming,
-    from_ns: u64,
-) -> Ran {
+async fn follow(client: &Client, stands: &mut bool, socket: &Socket, body: Incoming, from_ns: u64) -> Ran {
     let mut events = SseStream::new(body);
     loop {
         let event = tokio::select! {

@@ -13,10 +13,12 @@ use tokio_tungstenite::{
 use super::{Ran, envelope, request};
 use crate::{
     plan::TransportOptions,
+    scenario::headers::Initiator,
     socket::{Socket, Wire},
     worker::{Client, ClientError},
 };
 
+pub(super) const INITIATOR: Initiator = Initiator::WebSocket;
 pub(super) const KEYS: &[&str] = &[];
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
 pub(super) const HEARTBEAT_BYTES: u64 = 8;

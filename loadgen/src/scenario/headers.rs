@@ -2,8 +2,6 @@
 //!
 //! "Header overhead" depends on the client: a bare HTTP library sends 31 bytes where a browser sends about 490.
 
-use ticker::Transport;
-
 /// How a browser makes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
@@ -13,17 +11,6 @@ pub enum Initiator {
     EventSource,
     /// `new WebSocket()`, same origin.
     WebSocket,
-}
-
-impl Initiator {
-    /// What a page uses for a transport.
-    pub fn of(kind: Transport) -> Self {
-        match kind {
-            Transport::Polling => Self::Fetch,
-            Transport::Sse => Self::EventSource,
-            Transport::WebSocket => Self::WebSocket,
-        }
-    }
 }
 
 /// A named set of request header fields.

@@ -12,7 +12,7 @@ use super::{
     axes,
     decode::Sources,
     error::{Problem, ScenarioError},
-    headers::{self, Initiator, Profile},
+    headers::{self, Profile},
     scalar::{One, Span},
     source::Source,
     sweep::{self, Axis, Point},
@@ -233,12 +233,15 @@ impl Resolver<'_> {
     fn headers(&self, kind: Transport) -> Result<(String, Vec<(String, String)>), ScenarioError> {
         let profiles = [Profile::Minimal, Profile::Browser, Profile::Authenticated];
         match &self.file.load.headers {
-            None => Ok((Profile::Browser.name().to_owned(), Profile::Browser.fields(Initiator::of(kind)))),
+            None => Ok((
+                Profile::Browser.name().to_owned(),
+                Profile::Browser.fields(crate::clients::initiator(kind)),
+            )),
             Some(wire::Headers::Profile(given)) => {
                 let supported = profiles.map(|profile| (profile.name(), profile));
                 let words = Words { supported: &supported, planned: &["kaazing-2009"] };
                 let profile = values::word(self.sources, "load.headers", given, &words)?;
-                Ok((profile.name().to_owned(), profile.fields(Initiator::of(kind))))
+                Ok((profile.name().to_owned(), profile.fields(crate::clients::initiator(kind))))
             }
             Some(wire::Headers::Own(fields)) => {
                 let fields = fields.iter().map(|(name, value)| self.own_field(name, value));

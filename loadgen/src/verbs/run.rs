@@ -30,8 +30,9 @@ pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode
     Needs::of(&plan).check(&Machine::read().limits())?;
     raise_file_limit();
     let mut folder = Folder::create(&arguments.out, &plan.name, &runner::folder_stamp()).into_diagnostic()?;
+    let program = std::env::current_exe().into_diagnostic()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    let result = runtime.block_on(measure(&plan, arguments, &mut folder)).into_diagnostic()?;
+    let result = runtime.block_on(measure(&plan, arguments, &program, &mut folder)).into_diagnostic()?;
     let files = reports::render(&result, folder.path()).into_diagnostic()?;
     printed(tell(&result, folder.path(), files.first().map(AsRef::as_ref), out))?;
     Ok(exit_code(&result))
@@ -40,11 +41,18 @@ pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode
 async fn measure(
     plan: &Plan,
     arguments: &RunArgs,
+    program: &Path,
     folder: &mut Folder,
 ) -> Result<RunResult, crate::folder::FolderError> {
     let stop = CancellationToken::new();
     let interrupts = tokio::spawn(stop_on_ctrl_c(stop.clone()));
-    let orders = Orders { base: &arguments.out, command: command_line(), manifest: machine::manifest(plan), stop };
+    let orders = Orders {
+        program,
+        base: &arguments.out,
+        command: command_line(),
+        manifest: machine::manifest(plan),
+        stop,
+    };
     let mut listener = progress::for_person(arguments.quiet);
     let result = runner::run(plan, orders, folder, listener.as_mut()).await;
     interrupts.abort();
@@ -147,7 +155,10 @@ mod tests {
             ExitCode::SUCCESS
         );
         assert_eq!(
-            result(|r| r.variants[0].trials.iter_mut().for_each(|t| t.validity.classes.timing = Verdict::Invalid)),
+            result(|r| r.variants[0]
+                .trials
+                .iter_mut()
+                .for_each(|t| t.validity.classes.timing = Verdict::Invalid)),
             ExitCode::from(3)
         );
         assert_eq!(

@@ -1,0 +1,198 @@
+//! Every transport against one contract: the scheduled quotes, each once, to the byte, and an end in order.
+//!
+//! The loops run over `Transport::ALL`: a transport that is added is tested by being in that list.
+
+use std::{
+    future::pending,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use loadgen::{
+    events::{Event, Listener},
+    process::{self, Cores},
+    scenario::{self, Overrides},
+    trial::{self, Setting},
+};
+use measurement::result::{Status, Trial, Verdict};
+use servers::{Settings, Start};
+use ticker::{Anchor, FeedSettings, Quote, Schedule, Transport, clock, symbol_name};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+};
+use tokio_util::sync::CancellationToken;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const QUOTES: usize = 60;
+
+struct Silent;
+
+impl Listener for Silent {
+    fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// Runs one short trial of a transport with its defaults.
+async fn trial_of(kind: Transport, set: &[&str]) -> Trial {
+    let base = [
+        "load.clients=12",
+        "load.connect_over=50ms",
+        "load.warmup=300ms",
+        "load.measure=1200ms",
+        "feed.updates_per_second=100",
+        "defaults.interval=100ms",
+    ];
+    let overrides = Overrides {
+        set: base.iter().chain(set).map(|&set| set.to_owned()).collect(),
+        only: vec![kind.name().to_owned()],
+        quick: false,
+    };
+    let plan = scenario::load("ticker", &overrides).expect("the shipped scenario is valid");
+    let variant = Arc::new(plan.variants[0].clone());
+    assert_eq!(variant.kind, kind);
+    let mut setting = Setting {
+        program: Path::new(env!("CARGO_BIN_EXE_loadgen")),
+        seed: 1,
+        cores: Cores::split(&process::allowed_cores()),
+        anchor: Anchor::now(),
+        stop: CancellationToken::new(),
+        listener: &mut Silent,
+    };
+    tokio::time::timeout(LIMIT, trial::run(&variant, &mut setting)).await.expect("the trial is bounded")
+}
+
+#[tokio::test]
+async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
+    for kind in Transport::ALL {
+        let trial = trial_of(kind, &["transport.polling.interval=100ms"]).await;
+        let (updates, bytes) = (trial.updates, &trial.bytes);
+        assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{kind}");
+        assert_eq!((trial.clients.connected, trial.clients.disconnected), (12, 0), "{kind}");
+        assert!(updates.expected > 12 * 50, "{kind}: {updates:?}");
+        assert_eq!(updates.delivered_once, updates.expected, "{kind}: {updates:?}");
+        assert_eq!((updates.lost, updates.duplicated, updates.reordered), (0, 0, 0), "{kind}");
+        assert_eq!(updates.distinct, updates.generated, "{kind}");
+        assert!(bytes.balanced, "{kind}: {bytes:?}");
+        assert!(bytes.received.balanced() && bytes.sent.balanced(), "{kind}: {bytes:?}");
+        assert!(bytes.received.payload > 0 && bytes.handshake.received.headers > 0, "{kind}: {bytes:?}");
+        let classes = trial.validity.classes;
+        assert_eq!(
+            (classes.counts, classes.bytes),
+            (Verdict::Ok, Verdict::Ok),
+            "{kind}: {:?}",
+            trial.validity
+        );
+        assert!(!trial.validity.findings.iter().any(|finding| finding.code == "kernel.unchecked"), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn websocket_framing_is_two_bytes_up_to_125_and_four_above() {
+    for (quote_bytes, head) in [(120, 2), (125, 2), (126, 4), (200, 4)] {
+        let trial = trial_of(Transport::WebSocket, &[&format!("feed.quote_bytes={quote_bytes}")]).await;
+        let received = trial.bytes.received;
+        let messages = received.payload / quote_bytes;
+        assert!(messages > 0 && received.payload == messages * quote_bytes, "{received:?}");
+        assert_eq!(received.transport_framing, messages * head, "{quote_bytes} bytes: {received:?}");
+        assert_eq!((received.app_framing, received.headers), (0, 0), "{received:?}");
+        assert_eq!(trial.bytes.sent.socket_total, 0, "{:?}", trial.bytes.sent);
+    }
+}
+
+#[tokio::test]
+async fn the_mean_delay_of_polling_is_half_its_interval_and_the_way() {
+    let set = ["transport.polling.interval=200ms", "load.clients=40", "load.measure=2s"];
+    let mut ratios = Vec::new();
+    for _ in 0..3 {
+        let trial = trial_of(Transport::Polling, &set).await;
+        let delay = trial.delivery_delay.and_then(|delay| delay.mean_us).expect("quotes were delivered");
+        // The way from the server: measured apart, on the same machine, by the answers' own times.
+        let way = trial.response_time.and_then(|time| time.min_us).expect("polls were answered") / 2.0;
+        ratios.push(delay / (100_000.0 + way));
+    }
+    ratios.sort_by(f64::total_cmp);
+    assert!((ratios[1] - 1.0).abs() < 0.05, "measured / expected in three trials: {ratios:?}");
+}
+
+/// Quotes of a transport as they are on the wire, `sent` cut out: all transports carry the JSON as it is.
+async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSettings) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut seen: Vec<String> = Vec::new();
+    let mut bytes = Vec::new();
+    let ask = |after: usize| match kind {
+        Transport::Polling => format!("GET /quotes?after={after} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        Transport::Sse => format!("GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        Transport::WebSocket => format!(
+            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ),
+    };
+    stream.write_all(ask(0).as_bytes()).await.unwrap();
+    while seen.len() < QUOTES {
+        let mut part = [0; 16_384];
+        let read = stream.read(&mut part).await.unwrap();
+        assert!(read > 0, "{kind}: the server closed after {} quotes", seen.len());
+        bytes.extend_from_slice(&part[..read]);
+        while let Some(quote) = take_quote(&mut bytes, feed.quote_bytes as usize) {
+            seen.push(without_sent(&quote));
+        }
+        if kind == Transport::Polling {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(ask(seen.len()).as_bytes()).await.unwrap();
+        }
+    }
+    seen.truncate(QUOTES);
+    seen
+}
+
+fn take_quote(bytes: &mut Vec<u8>, length: usize) -> Option<String> {
+    let start = bytes.windows(7).position(|window| window == br#"{"seq":"#)?;
+    let quote = bytes.get(start..start + length)?.to_vec();
+    bytes.drain(..start + length);
+    Some(String::from_utf8(quote).unwrap())
+}
+
+fn without_sent(quote: &str) -> String {
+    let start = quote.find(r#""sent":"#).unwrap();
+    let end = quote.find(r#","pad""#).unwrap();
+    format!("{}{}", &quote[..start], &quote[end..])
+}
+
+fn scheduled(feed: &FeedSettings, start: &Start) -> Vec<String> {
+    let quote = |due: ticker::Due| {
+        let due_us = start.anchor.unix_us(start.t0_ns + due.offset_ns);
+        let mut text = Vec::new();
+        let quote = Quote { due, symbol: &symbol_name(due.symbol), due_us, sent_us: due_us };
+        quote.encode(feed.quote_bytes, &mut text);
+        without_sent(&String::from_utf8(text).unwrap())
+    };
+    Schedule::new(feed).unwrap().take(QUOTES).map(quote).collect()
+}
+
+#[tokio::test]
+async fn every_transport_carries_the_scheduled_quotes_and_stops_in_order() {
+    let feed = FeedSettings { updates_per_second: 200.0, quote_bytes: 140, ..FeedSettings::default() };
+    for kind in Transport::ALL {
+        let listener = servers::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let anchor = Anchor::now();
+        let t0_ns = clock::now_ns() + 200_000_000;
+        let start = Start { anchor, t0_ns, window_from_ns: 0, window_to_ns: u64::MAX };
+        let settings = Settings { feed: feed.clone(), ..Settings::default() };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            if stopped.await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        let server = tokio::spawn(servers::serve(listener, settings, async move { start }, shutdown));
+        let seen = tokio::time::timeout(LIMIT, quotes_on_the_wire(kind, address, &feed)).await.unwrap();
+        assert_eq!(seen, scheduled(&feed, &start), "{kind}");
+        stop.send(()).unwrap();
+        let stats = tokio::time::timeout(LIMIT, server).await.unwrap().unwrap().unwrap();
+        assert_eq!((stats.connections.open, stats.identity.mismatched), (0, 0), "{kind}: {stats:?}");
+    }
+}
