@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     metrics,
-    result::{Class, Summary, Trial, Verdict},
+    result::{Class, Status, Summary, Trial, Verdict},
 };
 
 /// Below this many trials an interval of the median says nothing, and `low`/`high` are the range.
@@ -12,9 +12,16 @@ pub const FEWEST_FOR_INTERVAL: usize = 6;
 
 /// Every metric that at least one usable trial can tell.
 pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Summary> {
+    // Totals of a shorter window would pass for a difference: partial trials count only where nothing else is.
+    let whole = trials.iter().any(|trial| trial.status == Status::Complete);
+    let status = if whole { Status::Complete } else { Status::Partial };
+    let trials: Vec<&Trial> = trials.iter().filter(|trial| trial.status == status).collect();
     let figures = metrics::ALL.iter().filter_map(|metric| {
-        let values: Vec<f64> =
-            trials.iter().filter(|trial| usable(trial, metric.class)).filter_map(metric.read).collect();
+        let values: Vec<f64> = trials
+            .iter()
+            .filter(|trial| usable(trial, metric.class))
+            .filter_map(|trial| (metric.read)(trial))
+            .collect();
         Some((metric.name.to_owned(), over(values)?))
     });
     figures.collect()
@@ -77,6 +84,21 @@ mod tests {
         check(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (3.5, 1.0, 6.0));
         check(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], (5.5, 2.0, 9.0));
         assert_eq!(over(Vec::new()), None);
+    }
+
+    #[test]
+    fn failed_trials_have_no_figures_and_partial_ones_only_if_nothing_else_has() {
+        let with = |status, lost| {
+            let mut trial = Trial { status, ..Trial::default() };
+            trial.updates.lost = lost;
+            trial
+        };
+        let lost =
+            |trials: &[Trial]| summarise(trials).get("updates.lost").map(|lost| (lost.median, lost.trials));
+        let trials = [with(Status::Failed, 1), with(Status::Partial, 2), with(Status::Complete, 4)];
+        assert_eq!(lost(&trials), Some((4.0, 1)));
+        assert_eq!(lost(&trials[..2]), Some((2.0, 1)));
+        assert_eq!(lost(&trials[..1]), None);
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! `summary.md`: the overview as Markdown, for pull requests and notes.
+
+use measurement::result::RunResult;
+
+use crate::{
+    overview::{self, Best, COLUMNS, NOT_DECIDED},
+    terminal,
+};
+
+/// The whole file.
+pub(crate) fn summary(result: &RunResult) -> String {
+    let overview = overview::overview(result);
+    let mut lines = vec![format!("# {}", escape(&result.scenario.title)), String::new()];
+    lines.extend(overview.warnings.iter().map(|warning| format!("> **{}**\n", escape(warning))));
+    lines.extend([escape(&overview.headline), String::new()]);
+    let titles: Vec<&str> = COLUMNS.iter().map(|column| column.title).collect();
+    lines.push(format!("| | {} | validity |", titles.join(" | ")));
+    lines.push(format!("|---|{}---|", "---:|".repeat(COLUMNS.len())));
+    for row in &overview.rows {
+        let cells = row.cells.iter().map(|cell| {
+            let text = match cell.best {
+                Some(Best::Alone) => format!("**{}**", cell.text),
+                Some(Best::Tie) => format!("{} (tie)", cell.text),
+                None => cell.text.clone(),
+            };
+            if cell.spread.is_empty() { text } else { format!("{text}<br>{}", cell.spread) }
+        });
+        let cells: Vec<String> = cells.collect();
+        lines.push(format!("| {} | {} | {} |", escape(&row.name), cells.join(" | "), escape(&row.validity)));
+    }
+    lines.extend([String::new(), overview.spread.clone()]);
+    lines.extend(overview.flips.iter().map(|flip| format!("\n{}", escape(flip))));
+    lines.push(format!("\n{NOT_DECIDED}"));
+    let findings = terminal::findings(result);
+    if !findings.is_empty() {
+        lines.push("\n## Findings\n".to_owned());
+        lines.extend(findings.iter().map(|(_, text)| format!("- {}", escape(text))));
+    }
+    lines.push(format!("\nMade by `{}` on {}.", result.command.replace('`', "'"), result.started_at));
+    lines.join("\n") + "\n"
+}
+
+/// Text that stays text: neither markup nor a table's end.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '\n' | '\r' => escaped.push(' '),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_summary_of_a_plain_run() {
+        let text = summary(&testing::result());
+        assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}

@@ -1,0 +1,372 @@
+//! What a report says first: one sentence, one row for each variant, ties, and where the answer flips.
+//!
+//! Page, Markdown and terminal show this one derivation.
+
+use measurement::{
+    result::{Class, Model, ModelKind, RunResult, Status, Summary, Trial, Variant, Verdict},
+    summary::FEWEST_FOR_INTERVAL,
+};
+use serde_json::Value;
+
+use crate::format;
+
+/// What no figure of a run tells.
+pub const NOT_DECIDED: &str = "These numbers do not decide everything. Traffic that goes both ways, binary messages, \
+proxies that buffer or cut long connections, how a client authenticates, and how it comes back after a lost \
+connection can each outweigh a difference in this table.";
+
+/// The four columns: heading, the metric behind it, its class.
+pub const COLUMNS: [Column; 4] = [
+    Column {
+        title: "price wrong",
+        metric: "per_symbol.out_of_sync_share",
+        class: Class::Timing,
+        explanation: "share of time in which the shown price of a symbol is not the newest",
+    },
+    Column {
+        title: "behind by (mean, p99)",
+        metric: "delivery_delay.mean",
+        class: Class::Timing,
+        explanation: "from the instant a quote is due to its receipt by the client",
+    },
+    Column {
+        title: "MB per user-hour",
+        metric: "bytes.per_client_second",
+        class: Class::Bytes,
+        explanation: "bytes through the user's socket, both ways, without TCP/IP",
+    },
+    Column {
+        title: "server CPU per 1,000 users",
+        metric: "server.cpu_seconds_per_client_second",
+        class: Class::Cost,
+        explanation: "in per cent of one core",
+    },
+];
+
+/// A column of the overview.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Plain words.
+    pub title: &'static str,
+    /// The metric's dotted name.
+    pub metric: &'static str,
+    /// Which findings void it.
+    pub class: Class,
+    /// What it means.
+    pub explanation: &'static str,
+}
+
+/// What a report says first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overview {
+    /// One sentence with its conditions.
+    pub headline: String,
+    /// Warnings about the run as a whole: partial, quick.
+    pub warnings: Vec<String>,
+    /// One for each variant.
+    pub rows: Vec<Row>,
+    /// Where polling and pushing cost the same; one sentence for each pull variant that can tell.
+    pub flips: Vec<String>,
+    /// What `low` and `high` are: a range or an interval.
+    pub spread: String,
+}
+
+/// One variant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// One for each of [`COLUMNS`].
+    pub cells: [Cell; 4],
+    /// `valid`, or what is not.
+    pub validity: String,
+    /// Whether everything is valid.
+    pub valid: bool,
+}
+
+/// One figure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// The figure with its unit, a dash, or `invalid`.
+    pub text: String,
+    /// Its spread over the trials, empty with one trial.
+    pub spread: String,
+    /// Best of its column, or not to be told from the best.
+    pub best: Option<Best>,
+}
+
+/// How a figure stands to the best of its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// Better than every other.
+    Alone,
+    /// Its range overlaps with that of the best.
+    Tie,
+}
+
+/// Derives the overview.
+pub fn overview(result: &RunResult) -> Overview {
+    let mut rows: Vec<Row> = result.variants.iter().map(row).collect();
+    for (index, column) in COLUMNS.iter().enumerate() {
+        let best = best(&result.variants, column.metric);
+        for (row, best) in rows.iter_mut().zip(best) {
+            row.cells[index].best = best;
+        }
+    }
+    Overview {
+        headline: headline(result),
+        warnings: warnings(result),
+        rows,
+        flips: flips(&result.variants),
+        spread: spread_words(&result.variants),
+    }
+}
+
+fn row(variant: &Variant) -> Row {
+    let (validity, valid) = validity(variant);
+    let cell = |index: usize, format: &dyn Fn(f64) -> String| cell(variant, &COLUMNS[index], format);
+    let mut behind = cell(1, &format::duration);
+    if variant.summary.contains_key(COLUMNS[1].metric) {
+        let p99 = variant.summary.get("delivery_delay.p99").filter(|_| !unresolved(variant, "p99"));
+        behind.text =
+            format!("{}, {}", behind.text, format::or_none(p99.map(|p99| p99.median), format::duration));
+    }
+    Row {
+        name: variant.name.clone(),
+        cells: [
+            cell(0, &format::share),
+            behind,
+            cell(2, &|bytes| format::significant(bytes * 3_600.0 / 1e6)),
+            cell(3, &|cores| format!("{} %", format::significant(cores * 1_000.0 * 100.0))),
+        ],
+        validity,
+        valid,
+    }
+}
+
+fn unresolved(variant: &Variant, percentile: &str) -> bool {
+    let unresolved = |trial: &Trial| {
+        trial
+            .delivery_delay
+            .as_ref()
+            .is_some_and(|delay| delay.unresolved.iter().any(|known| known == percentile))
+    };
+    variant.trials.iter().any(unresolved)
+}
+
+fn cell(variant: &Variant, column: &Column, format: &dyn Fn(f64) -> String) -> Cell {
+    let Some(summary) = variant.summary.get(column.metric) else {
+        let invalid = variant.trials.iter().any(|trial| verdict(trial, column.class) == Verdict::Invalid);
+        let text = if invalid { "invalid" } else { format::NONE };
+        return Cell { text: text.to_owned(), ..Cell::default() };
+    };
+    let (low, high) = (format(summary.low), format(summary.high));
+    let spread = if low == high { String::new() } else { format!("{low} – {high}") };
+    Cell { text: format(summary.median), spread, best: None }
+}
+
+/// The verdict of one class of a trial.
+pub fn verdict(trial: &Trial, class: Class) -> Verdict {
+    let classes = &trial.validity.classes;
+    match class {
+        Class::Counts => classes.counts,
+        Class::Bytes => classes.bytes,
+        Class::Timing => classes.timing,
+        Class::Cost => classes.cost,
+    }
+}
+
+/// The classes with their names.
+pub const CLASSES: [(Class, &str); 4] =
+    [(Class::Counts, "counts"), (Class::Bytes, "bytes"), (Class::Timing, "timing"), (Class::Cost, "cost")];
+
+fn validity(variant: &Variant) -> (String, bool) {
+    let trials = &variant.trials;
+    if trials.is_empty() {
+        return ("not run".to_owned(), false);
+    }
+    let mut parts = Vec::new();
+    for (status, word) in [(Status::Failed, "failed"), (Status::Partial, "partial")] {
+        let count = trials.iter().filter(|trial| trial.status == status).count();
+        if count > 0 {
+            parts.push(format!("{count} of {} trials {word}", trials.len()));
+        }
+    }
+    for (class, name) in CLASSES {
+        for (wanted, word) in [(Verdict::Invalid, "invalid"), (Verdict::Unresolved, "partly unresolved")] {
+            let count = trials.iter().filter(|trial| verdict(trial, class) == wanted).count();
+            if count > 0 {
+                parts.push(format!("{name} {word} in {count} of {}", trials.len()));
+            }
+        }
+    }
+    let valid = trials.iter().all(|trial| trial.status == Status::Complete && trial.validity.valid);
+    (if parts.is_empty() { "valid".to_owned() } else { parts.join("; ") }, valid)
+}
+
+/// Lower is better in all four columns.
+fn best(variants: &[Variant], metric: &str) -> Vec<Option<Best>> {
+    let figures: Vec<Option<&Summary>> = variants.iter().map(|variant| variant.summary.get(metric)).collect();
+    let smallest = figures.iter().flatten().min_by(|a, b| a.median.total_cmp(&b.median)).copied().copied();
+    let Some(smallest) = smallest.filter(|_| figures.iter().flatten().count() > 1) else {
+        return vec![None; variants.len()];
+    };
+    let near: Vec<bool> =
+        figures.iter().map(|figure| figure.is_some_and(|figure| figure.low <= smallest.high)).collect();
+    let kind = if near.iter().filter(|&&near| near).count() > 1 { Best::Tie } else { Best::Alone };
+    near.into_iter().map(|near| near.then_some(kind)).collect()
+}
+
+fn warnings(result: &RunResult) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if result.status != Status::Complete {
+        let reason = result.partial_reason.as_deref().unwrap_or("it did not end");
+        warnings.push(format!("This result is partial: {reason}."));
+    }
+    if result.scenario.plan.get("quick").and_then(Value::as_bool) == Some(true) {
+        warnings
+            .push("This was a quick run: one trial of half the window. Take it as a first look.".to_owned());
+    }
+    warnings
+}
+
+fn spread_words(variants: &[Variant]) -> String {
+    let trials = variants.iter().map(|variant| variant.trials.len()).max().unwrap_or(0);
+    match trials {
+        0 | 1 => "One trial of each variant: no spread can be told.".to_owned(),
+        n if n < FEWEST_FOR_INTERVAL => {
+            format!("Median of {n} trials; below it the range from the smallest to the largest.")
+        }
+        n => format!("Median of {n} trials; below it the 95 % interval of the median."),
+    }
+}
+
+fn headline(result: &RunResult) -> String {
+    let conditions = conditions(result);
+    let wrong = |variant: &Variant| variant.summary.get(COLUMNS[0].metric).map(|summary| summary.median);
+    let mut told: Vec<(&str, f64)> =
+        result.variants.iter().filter_map(|variant| Some((variant.name.as_str(), wrong(variant)?))).collect();
+    told.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let part = |(name, share): &(&str, f64)| format!("{} with {name}", format::share(*share));
+    match told.as_slice() {
+        [] => format!("{conditions}: no variant has valid times."),
+        [(name, share)] => {
+            format!("{conditions}: a shown price is wrong {} of the time with {name}.", format::share(*share))
+        }
+        [(name, share), .., last] => format!(
+            "{conditions}: a shown price is wrong {} of the time with {name}, {}.",
+            format::share(*share),
+            part(last)
+        ),
+    }
+}
+
+/// The conditions that hold for every variant; what differs is called "several".
+fn conditions(result: &RunResult) -> String {
+    let common = |path: &[&str]| -> Option<String> {
+        let variants = result.scenario.plan.get("variants")?.as_array()?;
+        let mut values =
+            variants.iter().map(|variant| path.iter().try_fold(variant, |value, key| value.get(key)));
+        let first = values.next()??;
+        let same = values.all(|value| value == Some(first));
+        let text = first.as_f64().map_or_else(|| first.to_string(), format::plain);
+        Some(if same { text } else { "several".to_owned() })
+    };
+    let mut parts = vec!["On loopback".to_owned(), "HTTP/1.1".to_owned(), "no TLS".to_owned()];
+    if let (Some(rate), Some(symbols)) =
+        (common(&["feed", "updates_per_second"]), common(&["feed", "symbols"]))
+    {
+        parts.push(format!("{rate} updates/s over {symbols} symbols"));
+    }
+    if let Some(clients) = common(&["load", "clients"]) {
+        parts.push(format!("{clients} clients"));
+    }
+    parts.join(", ")
+}
+
+/// For each pull variant: the interval at which it moves as many bytes as the cheapest push, and what that means.
+fn flips(variants: &[Variant]) -> Vec<String> {
+    let push = variants
+        .iter()
+        .filter(|variant| variant.model.kind == ModelKind::Push)
+        .filter_map(|variant| Some((variant.name.as_str(), Rates::of(variant)?)))
+        .min_by(|a, b| a.1.overhead_share().total_cmp(&b.1.overhead_share()));
+    let Some((name, push)) = push else { return Vec::new() };
+    variants.iter().filter_map(|variant| flip(variant, name, &push)).collect()
+}
+
+/// Bytes of one client in one second, both directions.
+struct Rates {
+    payload: f64,
+    overhead: f64,
+}
+
+impl Rates {
+    /// Of the first complete trial: bytes are counted, and alike in all of them.
+    fn of(variant: &Variant) -> Option<Self> {
+        let usable = |trial: &&Trial| {
+            trial.status == Status::Complete && verdict(trial, Class::Bytes) < Verdict::Invalid
+        };
+        let trial = variant.trials.iter().find(usable)?;
+        let seconds = trial.clients.connected as f64 * trial.window_s;
+        let bytes = &trial.bytes;
+        let rate = |count: u64| count as f64 / seconds;
+        let rates = Self {
+            payload: rate(bytes.received.payload),
+            overhead: rate(bytes.received.overhead() + bytes.sent.overhead()) + bytes.periodic,
+        };
+        (rates.payload > 0.0 && seconds > 0.0).then_some(rates)
+    }
+
+    fn overhead_share(&self) -> f64 {
+        self.overhead / self.payload
+    }
+}
+
+/// A poll costs its heads whether it brings anything or not; the quotes themselves cost the same at any interval.
+fn flip(variant: &Variant, push_name: &str, push: &Rates) -> Option<String> {
+    let Model { kind: ModelKind::Pull, period_us: Some(period_us), .. } = variant.model else { return None };
+    let pull = Rates::of(variant)?;
+    // overhead a second = heads of one poll / interval, set equal to what a push adds to the same quotes.
+    let interval_us = pull.overhead * period_us / (push.overhead_share() * pull.payload);
+    interval_us.is_finite().then(|| {
+        format!(
+            "{} would move as few bytes as {push_name} if it asked every {}; \
+             a price would then reach the screen {} late on average.",
+            variant.name,
+            format::duration(interval_us),
+            format::duration(interval_us / 2.0)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_overview_of_a_plain_run() {
+        insta::assert_debug_snapshot!(overview(&testing::result()));
+    }
+
+    #[test]
+    fn overlapping_ranges_are_ties() {
+        let with = |low: f64, median: f64, high: f64| Variant {
+            summary: [("m".to_owned(), Summary { median, low, high, trials: 3 })].into(),
+            ..Variant::default()
+        };
+        let check =
+            |variants: &[Variant], expected: &[Option<Best>]| assert_eq!(best(variants, "m"), expected);
+        check(&[with(1.0, 2.0, 3.0), with(5.0, 6.0, 7.0)], &[Some(Best::Alone), None]);
+        check(&[with(1.0, 2.0, 3.0), with(3.0, 6.0, 7.0)], &[Some(Best::Tie), Some(Best::Tie)]);
+        check(&[with(1.0, 2.0, 3.0), Variant::default()], &[None, None]);
+    }
+
+    #[test]
+    fn a_run_without_figures_says_so() {
+        let overview = overview(&testing::without_figures());
+        assert!(overview.headline.ends_with("no variant has valid times."), "{}", overview.headline);
+        assert!(overview.rows.iter().all(|row| !row.valid));
+    }
+}

@@ -1,0 +1,87 @@
+//! Plots as SVG for the page and PNG beside it. Each is drawn from the result alone, with a text table of the same figures.
+
+use measurement::result::{RunResult, Trial, Variant, Verdict};
+
+use crate::ReportError;
+
+mod axes;
+mod bytes;
+mod canvas;
+mod cost;
+mod percentiles;
+mod sawtooth;
+mod style;
+mod timeline;
+
+/// A drawn plot.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// File name without ending; also the anchor on the page.
+    pub name: &'static str,
+    /// What it shows.
+    pub title: &'static str,
+    /// How to read it, one or two sentences.
+    pub caption: String,
+    /// The drawing, a whole `<svg>` element.
+    pub svg: String,
+    /// The same as a picture.
+    pub png: Vec<u8>,
+    /// The same figures as text.
+    pub table: Table,
+}
+
+/// A table of text.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// Column headings.
+    pub head: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Every plot that the result has data for.
+pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
+    let drawn = [
+        percentiles::plot(result)?,
+        timeline::plot(result)?,
+        sawtooth::plot(result)?,
+        bytes::plot(result)?,
+        cost::plot(result)?,
+    ];
+    Ok(drawn.into_iter().flatten().collect())
+}
+
+/// The trials whose times may be shown.
+fn timed(variant: &Variant) -> impl Iterator<Item = &Trial> {
+    variant.trials.iter().filter(|trial| trial.validity.classes.timing < Verdict::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn every_plot_has_units_on_its_axes_a_title_and_a_table() {
+        let plots = all(&testing::result()).unwrap();
+        let names: Vec<&str> = plots.iter().map(|plot| plot.name).collect();
+        assert_eq!(names, ["percentiles", "timeline", "sawtooth", "bytes", "cost"]);
+        let units =
+            [["(ms)", "percentile"], ["(ms)", "(s)"], ["(ms)", "(s)"], ["bytes", "update"], ["µs", "kB"]];
+        for (plot, units) in plots.iter().zip(units) {
+            for unit in units {
+                assert!(plot.svg.contains(unit), "{}: {unit}", plot.name);
+            }
+            assert!(plot.svg.contains("<title>") && plot.svg.contains("role=\"img\""), "{}", plot.name);
+            assert!(!plot.table.rows.is_empty() && !plot.caption.is_empty(), "{}", plot.name);
+            assert!(plot.png.starts_with(b"\x89PNG"), "{}", plot.name);
+            assert!(!plot.svg.contains("<script"), "{}", plot.name);
+            assert!(plot.table.rows.iter().all(|row| row.len() == plot.table.head.len()), "{}", plot.name);
+        }
+    }
+
+    #[test]
+    fn without_figures_there_are_no_plots() {
+        assert!(all(&testing::without_figures()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! The result on a terminal: the overview as a table, then what was noticed. Plain text without colour.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use measurement::result::{RunResult, Severity, Trial, Variant};
+
+use crate::overview::{self, Best, COLUMNS, Overview};
+
+const WIDTH: u16 = 110;
+
+/// Headline, one row for each variant, findings. No line is wider than 110 columns, but for long findings.
+pub fn terminal_table(result: &RunResult) -> String {
+    let overview = overview::overview(result);
+    let table = table(&overview).to_string().replace('\u{a0}', " ");
+    let mut text = format!("{}\n{}\n\n{table}\n", result.scenario.title, overview.headline);
+    let line =
+        |text: &mut String, line: &str| writeln!(text, "{line}").expect("writing to a String does not fail");
+    line(&mut text, &format!("{} * best of its column, = not to be told from the best.", overview.spread));
+    for flip in &overview.flips {
+        line(&mut text, &format!("- {flip}"));
+    }
+    for warning in &overview.warnings {
+        line(&mut text, &format!("! {warning}"));
+    }
+    for (_, found) in findings(result) {
+        line(&mut text, &format!("! {found}"));
+    }
+    text
+}
+
+fn table(overview: &Overview) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let titles = COLUMNS.iter().map(|column| column.title);
+    table.set_header(std::iter::once("").chain(titles).chain(["validity"]));
+    for row in &overview.rows {
+        let cells = row.cells.iter().map(|cell| {
+            let mark = match cell.best {
+                Some(Best::Alone) => " *",
+                Some(Best::Tie) => " =",
+                None => "",
+            };
+            let spread = if cell.spread.is_empty() { String::new() } else { format!("\n{}", cell.spread) };
+            // No line may break between a number and its unit.
+            format!("{}{mark}{spread}", cell.text).replace(' ', "\u{a0}")
+        });
+        let cells: Vec<String> =
+            std::iter::once(row.name.clone()).chain(cells).chain([row.validity.clone()]).collect();
+        table.add_row(cells);
+    }
+    for index in 1..=COLUMNS.len() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Findings and errors with the trials that they are about, the worst first.
+pub(crate) fn findings(result: &RunResult) -> Vec<(Severity, String)> {
+    let mut lines = Vec::new();
+    for variant in &result.variants {
+        for trial in &variant.trials {
+            if let Some(error) = &trial.error {
+                lines.push((
+                    Severity::Invalid,
+                    format!("{}, trial {}: {error}", variant.name, trial.index + 1),
+                ));
+            }
+        }
+        lines.extend(variant_findings(variant));
+    }
+    lines.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+    lines
+}
+
+fn variant_findings(variant: &Variant) -> Vec<(Severity, String)> {
+    let mut by_code: BTreeMap<&str, Vec<&Trial>> = BTreeMap::new();
+    for trial in &variant.trials {
+        for finding in &trial.validity.findings {
+            by_code.entry(&finding.code).or_default().push(trial);
+        }
+    }
+    let line = |(code, trials): (&str, Vec<&Trial>)| {
+        let finding = trials.first()?.validity.findings.iter().find(|finding| finding.code == code)?;
+        let times =
+            if trials.len() > 1 { format!(" (first of {} trials)", trials.len()) } else { String::new() };
+        let severity = match finding.severity {
+            Severity::Note => "note",
+            Severity::Unresolved => "unresolved",
+            Severity::Invalid => "INVALID",
+        };
+        let text = format!(
+            "{}: {severity}, {code}: {} {} (limit: {}){times}. {}",
+            variant.name, finding.message, finding.figure, finding.limit, finding.advice
+        );
+        Some((finding.severity, text))
+    };
+    by_code.into_iter().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_table_of_a_plain_run() {
+        insta::assert_snapshot!(terminal_table(&testing::result()));
+    }
+
+    #[test]
+    fn a_failed_run_names_its_cause() {
+        let text = terminal_table(&testing::without_figures());
+        assert!(text.contains("stream, trial 1: no server"), "{text}");
+    }
+}
