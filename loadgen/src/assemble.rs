@@ -51,7 +51,7 @@ pub fn failed(variant: &VariantPlan, started_at: String, error: String) -> Trial
 }
 
 /// A trial with its figures and verdict.
-pub fn trial(variant: &VariantPlan, started_at: String, found: Found, evidence: &Evidence) -> Trial {
+pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence: &Evidence) -> Trial {
     let complete = evidence.error.is_none();
     let recording = &found.recording;
     let scheduled = recording.frame().seqs();
@@ -78,13 +78,13 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: Found, evidence: 
             dropped_polls: 0,
         },
         requests: requests(recording),
-        bytes: bytes(variant, &found, evidence),
+        bytes: bytes(variant, found, evidence),
         ..Trial::default()
     };
     delays(&mut trial, recording);
-    cost(&mut trial, &found, evidence);
+    cost(&mut trial, found, evidence);
     explain_nulls(&mut trial, evidence);
-    let judged = judge_with(&found, evidence, variant, scheduled);
+    let judged = judge_with(found, evidence, variant, scheduled);
     validity::judge(&mut trial, &judged);
     trial
 }

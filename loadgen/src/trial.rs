@@ -96,7 +96,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         return assemble::failed(variant, started_at, format!("{why}{detail}"));
     };
     let evidence = Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error };
-    assemble::trial(variant, started_at, found, &evidence)
+    assemble::trial(variant, started_at, &found, &evidence)
 }
 
 /// Readings at the edges of the window.

@@ -2,6 +2,8 @@
 //!
 //! The loops run over `Transport::ALL`: a transport that is added is tested by being in that list.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use std::{
     future::pending,
     net::{Ipv4Addr, SocketAddr},

@@ -324,7 +324,7 @@ fn manifest(result: &RunResult) -> Vec<(&'static str, Table)> {
         let text = |value: &Value| match value {
             Value::Null => format::NONE.to_owned(),
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
         };
         let rows = facts.iter().map(|(key, value)| vec![key.clone(), text(value)]).collect();
         (title, table(&["fact", "value"], rows))

@@ -100,7 +100,7 @@ pub(super) fn chart<'a, B: DrawingBackend>(
         .label_style(text(14))
         .axis_desc_style(text(15))
         .axis_style(style::INK)
-        .bold_line_style(style::GRID.mix(0.6))
+        .bold_line_style(style::GRID)
         .light_line_style(TRANSPARENT)
         .draw()
         .map_err(|error| error.to_string())?;

@@ -14,7 +14,7 @@ use crate::{ReportError, format};
 const PANEL: u32 = 190;
 const MOST_PANELS: usize = 6;
 /// The time that is drawn: long enough for several polls, short enough to see single quotes.
-const SHOWN_US: f64 = 5e6;
+const SHOWN_US: f64 = 1e7;
 
 struct Panel {
     n: usize,
@@ -46,8 +46,8 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
         title: "How long one client has shown a wrong price",
         caption: format!(
             "One symbol ({}) on one client's screen for the first {} of the window. Zero: the price is right. From \
-             the instant of a newer quote the line climbs until it arrives; the filled area is wrongness. Empty: \
-             too short to be seen.",
+             the instant of a newer quote the line climbs until it arrives, at the dot; the filled area is \
+             wrongness. A dot alone: the wait was too short to be seen at this scale.",
             panels[0].symbol,
             format::duration(SHOWN_US)
         ),
@@ -120,7 +120,9 @@ fn draw_panel<B: DrawingBackend>(area: &Area<'_, B>, panel: &Panel, highest_ms: 
         let failed = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
         let filled = Polygon::new(shape.clone(), colour.mix(0.35).filled());
         chart.draw_series(std::iter::once(filled)).map_err(failed)?;
-        chart.draw_series(LineSeries::new(shape, colour.stroke_width(2))).map_err(failed)?;
+        chart.draw_series(LineSeries::new(shape.clone(), colour.stroke_width(2))).map_err(failed)?;
+        let dots = shape.get(2).map(|&end| Circle::new(end, 4, colour.filled()));
+        chart.draw_series(dots).map_err(failed)?;
     }
     Ok(())
 }

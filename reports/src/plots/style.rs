@@ -1,6 +1,6 @@
 //! How plots look: colours that colour-blind readers tell apart, dashes and markers so that colour is never the only cue.
 
-use plotters::style::RGBColor;
+use plotters::style::{RGBAColor, RGBColor};
 
 /// Okabe and Ito, "Color Universal Design" (2008), without black and yellow, which are lost on one background.
 const COLOURS: [RGBColor; 6] = [
@@ -17,8 +17,8 @@ const DASHES: [(i32, i32); 4] = [(1, 0), (10, 5), (3, 4), (16, 4)];
 
 /// Axes and text. The page shows it in the reader's own text colour.
 pub(super) const INK: RGBColor = RGBColor(51, 51, 51);
-/// Grid lines.
-pub(super) const GRID: RGBColor = RGBColor(200, 200, 200);
+/// Grid lines: faint ink, so that they stay faint on a dark page.
+pub(super) const GRID: RGBAColor = RGBAColor(51, 51, 51, 0.15);
 
 const LONGEST_LABEL: usize = 34;
 
