@@ -258,7 +258,10 @@ impl Crew {
             });
             tokio::select! {
                 () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}
-                () = setting.stop.cancelled() => return Err(Interruption::User),
+                () = setting.stop.cancelled() => {
+                    setting.listener.event(&Event::Stopping);
+                    return Err(Interruption::User);
+                }
                 error = target.ended() => return Err(error.into()),
             }
         }
