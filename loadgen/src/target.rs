@@ -16,7 +16,7 @@ use servers::{
     control::{Command, Hello, Reply, Start},
     stats::Stats,
 };
-use ticker::Anchor;
+use ticker::{Anchor, clock};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout},
@@ -55,6 +55,12 @@ pub enum TargetError {
     Http(#[from] reqwest::Error),
 }
 
+/// What `/clock` answers, as far as it matters here.
+#[derive(serde::Deserialize)]
+struct Reading {
+    mono_ns: u64,
+}
+
 /// A running server.
 pub struct Target {
     /// Where it listens.
@@ -85,7 +91,21 @@ impl Target {
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
         let target = Self { address: hello.address, pid: hello.pid, child, stdin, lines, http };
         target.http.get(target.url("/healthz")).send().await?.error_for_status()?;
+        target.check_clock().await?;
         Ok(target)
+    }
+
+    /// One-way delays are differences of two processes' readings: both must read the same clock.
+    async fn check_clock(&self) -> Result<(), TargetError> {
+        let before_ns = clock::now_ns();
+        let answer = self.http.get(self.url("/clock")).send().await?.error_for_status()?;
+        let reading: Reading = answer.json().await?;
+        let after_ns = clock::now_ns();
+        if (before_ns..=after_ns).contains(&reading.mono_ns) {
+            return Ok(());
+        }
+        let found = format!("{} outside {before_ns} to {after_ns}", reading.mono_ns);
+        Err(TargetError::Unexpected { expected: "a reading of our own monotonic clock", found })
     }
 
     fn url(&self, path: &str) -> String {

@@ -69,6 +69,9 @@ pub enum ReportError {
     Template(#[from] askama::Error),
 }
 
+/// Longer texts of a broken file are cut in its error.
+const LONGEST_FOUND: usize = 100;
+
 /// Reads a `result.json`, or the one in a folder.
 pub fn load(path: &Path) -> Result<RunResult, ReportError> {
     let path = if path.is_dir() { path.join("result.json") } else { path.to_owned() };
@@ -79,7 +82,10 @@ pub fn load(path: &Path) -> Result<RunResult, ReportError> {
     // The format first: another version's file differs in more than its first unknown field.
     match value.get("format").and_then(serde_json::Value::as_str) {
         Some(FORMAT) => {}
-        Some(found) => return Err(wrong(format!("format {FORMAT:?}"), format!("{found:?}"))),
+        Some(found) => {
+            let found: String = found.chars().take(LONGEST_FOUND).collect();
+            return Err(wrong(format!("format {FORMAT:?}"), format!("{found:?}")));
+        }
         None => return Err(wrong(format!("format {FORMAT:?}"), "no format".to_owned())),
     }
     serde_json::from_str(&text)

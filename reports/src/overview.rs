@@ -204,17 +204,26 @@ fn validity(variant: &Variant) -> (String, bool) {
     (if parts.is_empty() { "valid".to_owned() } else { parts.join("; ") }, valid)
 }
 
-/// Lower is better in all four columns.
+/// Lower is better in all four columns. Only variants under the same load and feed are compared.
 fn best(variants: &[Variant], metric: &str) -> Vec<Option<Best>> {
     let figures: Vec<Option<&Summary>> = variants.iter().map(|variant| variant.summary.get(metric)).collect();
-    let smallest = figures.iter().flatten().min_by(|a, b| a.median.total_cmp(&b.median)).copied().copied();
-    let Some(smallest) = smallest.filter(|_| figures.iter().flatten().count() > 1) else {
-        return vec![None; variants.len()];
+    let rivals = |variant: &Variant| -> Vec<&Summary> {
+        let same = |other: &&Variant| conditions_of(other) == conditions_of(variant);
+        variants.iter().filter(same).filter_map(|other| other.summary.get(metric)).collect()
     };
-    let near: Vec<bool> =
-        figures.iter().map(|figure| figure.is_some_and(|figure| figure.low <= smallest.high)).collect();
-    let kind = if near.iter().filter(|&&near| near).count() > 1 { Best::Tie } else { Best::Alone };
-    near.into_iter().map(|near| near.then_some(kind)).collect()
+    let stand = |(variant, figure): (&Variant, &Option<&Summary>)| {
+        let (figure, rivals) = ((*figure)?, rivals(variant));
+        let smallest = rivals.iter().min_by(|a, b| a.median.total_cmp(&b.median))?;
+        let near = |figure: &Summary| figure.low <= smallest.high;
+        let equals = rivals.iter().filter(|rival| near(rival)).count();
+        (rivals.len() > 1 && near(figure)).then_some(if equals > 1 { Best::Tie } else { Best::Alone })
+    };
+    variants.iter().zip(&figures).map(stand).collect()
+}
+
+/// The part of a sweep's point that is not the transport's own choice.
+fn conditions_of(variant: &Variant) -> Vec<(&String, &Value)> {
+    variant.point.iter().filter(|(key, _)| !key.starts_with("transport.")).collect()
 }
 
 fn warnings(result: &RunResult) -> Vec<String> {
@@ -361,6 +370,13 @@ mod tests {
         check(&[with(1.0, 2.0, 3.0), with(5.0, 6.0, 7.0)], &[Some(Best::Alone), None]);
         check(&[with(1.0, 2.0, 3.0), with(3.0, 6.0, 7.0)], &[Some(Best::Tie), Some(Best::Tie)]);
         check(&[with(1.0, 2.0, 3.0), Variant::default()], &[None, None]);
+        let at = |clients: u64, variant: Variant| Variant {
+            point: [("load.clients".to_owned(), clients.into())].into(),
+            ..variant
+        };
+        let few = [at(10, with(1.0, 2.0, 3.0)), at(10, with(5.0, 6.0, 7.0))];
+        let many = [at(90, with(11.0, 12.0, 13.0)), at(90, with(15.0, 16.0, 17.0))];
+        check(&[few, many].concat(), &[Some(Best::Alone), None, Some(Best::Alone), None]);
     }
 
     #[test]

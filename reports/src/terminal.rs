@@ -26,6 +26,8 @@ pub fn terminal_table(result: &RunResult) -> String {
     for (_, found) in findings(result) {
         line(&mut text, &format!("! {found}"));
     }
+    // A result from elsewhere must not steer the terminal.
+    text.retain(|c| c == '\n' || !c.is_control());
     text
 }
 
@@ -109,6 +111,14 @@ mod tests {
     #[test]
     fn the_table_of_a_plain_run() {
         insta::assert_snapshot!(terminal_table(&testing::result()));
+    }
+
+    #[test]
+    fn a_result_cannot_steer_the_terminal() {
+        let mut result = testing::result();
+        result.scenario.title = "\u{1b}[2Jgone\r".to_owned();
+        result.variants[0].name = "\u{7}bell".to_owned();
+        assert!(terminal_table(&result).chars().all(|c| c == '\n' || !c.is_control()));
     }
 
     #[test]
