@@ -120,11 +120,12 @@ fn requests(recording: &Recording) -> Option<Requests> {
 
 fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let phases = Phases::of(variant, found, evidence);
-    let delivered = found.recording.sums.counts.delivered_once;
+    let counts = &found.recording.sums.counts;
+    let (delivered, in_window) = (counts.delivered_once, counts.received_in_window);
     let (received, sent) = phases.measure;
     let heartbeat_s = clients::HEARTBEAT.as_secs_f64();
     // Push clients send nothing in the window but answers to heartbeats.
-    let in_window = variant.load.measure >= clients::HEARTBEAT || sent.transport_framing > 0;
+    let beats = variant.load.measure >= clients::HEARTBEAT || sent.transport_framing > 0;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     Bytes {
@@ -133,12 +134,12 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         handshake: Handshake { received: phases.connect.0, sent: phases.connect.1 },
         canonical_payload: delivered * u64::from(variant.feed.quote_bytes),
         // Within a longer window heartbeats are in the layers already.
-        periodic: if in_window { 0.0 } else { clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s },
+        periodic: if beats { 0.0 } else { clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s },
         kernel: books.kernel,
         tcp_ip_estimate: kernel_known.then_some(books.window_segments * TCP_IP_HEAD),
         balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0,
-        header_overhead_per_update: (delivered > 0)
-            .then(|| (received.overhead() + sent.overhead()) as f64 / delivered as f64),
+        header_overhead_per_update: (in_window > 0)
+            .then(|| (received.overhead() + sent.overhead()) as f64 / in_window as f64),
     }
 }
 
@@ -219,8 +220,8 @@ fn between(from: &Stats, to: &Stats, payload: u64) -> Both {
 }
 
 fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
-    let delivered = trial.updates.delivered_once as f64;
-    let per_update = |value: f64| (delivered > 0.0).then(|| value / delivered);
+    let received = trial.updates.received_in_window as f64;
+    let per_update = |value: f64| (received > 0.0).then(|| value / received);
     let (Some(from), Some(to)) = (&evidence.marks.from, &evidence.marks.to) else { return };
     let clients = trial.clients.connected.max(1) as f64;
     let window_ns = (to.at_ns - from.at_ns) as f64;
@@ -254,10 +255,8 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         let mut loadgen = process(first, last, &evidence.cores.loadgen);
         let delay_ns = last.run_delay_ns.saturating_sub(first.run_delay_ns) as f64;
         loadgen.run_delay_share = Some(delay_ns / window_ns / evidence.cores.loadgen.len().max(1) as f64);
-        let all = found.recording.sums.counts.received_in_window as f64;
-        // The sockets' calls are counted over the connections' lives, so is what they brought.
         loadgen.socket_calls_per_update =
-            (all > 0.0 && found.books.calls > 0).then(|| found.books.calls as f64 / all);
+            if found.books.calls > 0 { per_update(found.books.calls as f64) } else { None };
         trial.loadgen = loadgen;
     }
 }

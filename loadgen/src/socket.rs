@@ -66,7 +66,7 @@ impl Flow {
     }
 
     fn moved(&mut self, bytes: usize, at_ns: u64, phase: Phase) {
-        self.calls += 1;
+        self.calls += u64::from(phase == Phase::Measure);
         self.stamp_ns = at_ns;
         self.current = phase;
         self.uncounted += bytes as u64;
@@ -177,7 +177,7 @@ pub struct Books {
     pub check: KernelCheck,
     /// Messages that were scanned but not decoded, or the other way round.
     pub unclaimed: u64,
-    /// Reads and writes that moved bytes.
+    /// Reads and writes of the measure phase that moved bytes.
     pub calls: u64,
     /// Segments of the measure phase, both ways, by the kernel.
     pub window_segments: u64,

@@ -67,21 +67,21 @@ pub const ALL: &[Metric] = metrics![
     "requests.useless_share", "share", Counts, "requests that brought nothing new", |t| Some(t.requests?.useless_share);
     "bytes.received.socket_total", "bytes", Bytes, "server to client, measure phase", |t| Some(t.bytes.received.socket_total as f64);
     "bytes.sent.socket_total", "bytes", Bytes, "client to server, measure phase", |t| Some(t.bytes.sent.socket_total as f64);
-    "bytes.header_overhead_per_update", "bytes", Bytes, "everything but payload, both ways, per delivered update",
+    "bytes.header_overhead_per_update", "bytes", Bytes, "everything but payload, both ways, per received update",
         |t| t.bytes.header_overhead_per_update;
     "bytes.per_client_second", "bytes", Bytes, "both ways, per client and second of the window", bytes_per_client_second;
     "server.cpu_seconds", "s", Cost, "processor time of the server in the window", |t| t.server.cpu_seconds;
-    "server.cpu_us_per_update", "us", Cost, "the same per delivered update", |t| t.server.cpu_us_per_update;
+    "server.cpu_us_per_update", "us", Cost, "the same per received update", |t| t.server.cpu_us_per_update;
     "server.cpu_seconds_per_client_second", "", Cost, "cores the server needs for each client",
         |t| Some(t.server.cpu_seconds? / client_seconds(t)?);
     "server.rss_bytes", "bytes", Cost, "resident memory of the server", |t| Some(t.server.rss_bytes? as f64);
     "server.rss_per_client_bytes", "bytes", Cost, "its growth per client", |t| t.server.rss_per_client_bytes;
-    "server.voluntary_switches_per_update", "count", Cost, "times the server went to sleep, per delivered update",
+    "server.voluntary_switches_per_update", "count", Cost, "times the server went to sleep, per received update",
         |t| t.server.voluntary_switches_per_update;
-    "server.socket_calls_per_update", "count", Cost, "socket reads and writes per delivered update",
+    "server.socket_calls_per_update", "count", Cost, "socket reads and writes per received update",
         |t| t.server.socket_calls_per_update;
     "loadgen.cpu_seconds", "s", Cost, "processor time of the load generator in the window", |t| t.loadgen.cpu_seconds;
-    "loadgen.cpu_us_per_update", "us", Cost, "the same per delivered update", |t| t.loadgen.cpu_us_per_update;
+    "loadgen.cpu_us_per_update", "us", Cost, "the same per received update", |t| t.loadgen.cpu_us_per_update;
 ];
 
 /// The metric of that name.

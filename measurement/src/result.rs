@@ -320,6 +320,9 @@ pub struct Updates {
     pub snapshot: u64,
     /// Distinct quotes among the delivered.
     pub distinct: u64,
+    /// Receptions at an instant in the window, whenever the quote was due: what bytes and processor time of the
+    /// window, which are selected by time too, are divided by.
+    pub received_in_window: u64,
 }
 
 /// Whether the feed and the pollers kept their timetable.
@@ -481,7 +484,7 @@ pub struct Bytes {
     pub tcp_ip_estimate: Option<u64>,
     /// Whether layers, sockets and kernel agree to the byte in every phase and direction.
     pub balanced: bool,
-    /// (app framing + transport framing + headers, both directions) / delivered updates, in bytes.
+    /// (app framing + transport framing + headers, both directions) / receptions in the window, in bytes.
     pub header_overhead_per_update: Option<f64>,
 }
 
@@ -533,7 +536,7 @@ pub struct Process {
     pub cpu_seconds: Option<f64>,
     /// Of it, the publisher thread's (server only).
     pub publisher_cpu_seconds: Option<f64>,
-    /// `cpu_seconds` per delivered update.
+    /// `cpu_seconds` per reception in the window, as the other figures per update.
     pub cpu_us_per_update: Option<f64>,
     /// Resident set at the end of the window.
     pub rss_bytes: Option<u64>,

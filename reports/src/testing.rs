@@ -127,6 +127,7 @@ fn trial(index: u64, delay_ms: f64, period_us: Option<f64>) -> Trial {
             expected: 20_000,
             delivered_once: 20_000,
             distinct: 100,
+            received_in_window: 20_000,
             ..Updates::default()
         },
         delivery_delay: delay.clone(),

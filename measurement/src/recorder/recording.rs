@@ -88,6 +88,7 @@ impl Recording {
             reordered: counts.reordered,
             snapshot: counts.snapshot,
             distinct: self.distinct_quotes(),
+            received_in_window: counts.received_in_window,
         }
     }
 

@@ -375,7 +375,7 @@ fn kernel(result: &RunResult) -> Section {
     ];
     let cells = |_: &Variant, trial: &Trial| {
         let kernel = &trial.bytes.kernel;
-        let estimate = trial.bytes.tcp_ip_estimate? as f64 / trial.updates.delivered_once.max(1) as f64;
+        let estimate = trial.bytes.tcp_ip_estimate? as f64 / trial.updates.received_in_window.max(1) as f64;
         let figures =
             [kernel.received, kernel.sent, kernel.segments_in, kernel.segments_out, kernel.retransmitted];
         Some(figures.into_iter().map(format::count).chain([format::significant(estimate)]).collect())

@@ -1,4 +1,4 @@
-//! Bytes on the wire for each delivered update, by layer, as stacked bars to scale.
+//! Bytes on the wire for each received update, by layer, as stacked bars to scale.
 
 use measurement::result::{Layers, RunResult, Variant, Verdict};
 use plotters::{prelude::*, style::text_anchor::HPos};
@@ -28,7 +28,7 @@ const LAYERS: [Layer; 5] = [
 
 struct Bar {
     name: String,
-    /// Bytes per delivered update of each layer, both directions.
+    /// Bytes per received update of each layer, both directions.
     layers: [f64; 5],
 }
 
@@ -55,7 +55,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     };
     let words = Words {
         name: "bytes",
-        title: "Bytes for each delivered update",
+        title: "Bytes for each received update",
         caption: "Both directions, measure phase, to scale; without TCP/IP. Everything right of the payload is what \
                   the transport adds. Requests that brought nothing are in it."
             .to_owned(),
@@ -67,13 +67,13 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
 
 fn bar(variant: &Variant) -> Option<Bar> {
     let trials = || variant.trials.iter().filter(|trial| trial.validity.classes.bytes < Verdict::Invalid);
-    let delivered: u64 = trials().map(|trial| trial.updates.delivered_once).sum();
-    if delivered == 0 {
+    let received: u64 = trials().map(|trial| trial.updates.received_in_window).sum();
+    if received == 0 {
         return None;
     }
     let of = |read: fn(&Layers) -> u64| {
         let sum: u64 = trials().map(|trial| read(&trial.bytes.received) + read(&trial.bytes.sent)).sum();
-        sum as f64 / delivered as f64
+        sum as f64 / received as f64
     };
     Some(Bar { name: variant.name.clone(), layers: LAYERS.map(|(_, read)| of(read)) })
 }
@@ -104,6 +104,6 @@ impl Drawing for Bars {
             canvas::write(area, &format!("{} B", format::significant(from)), (end, y + BAR / 2), HPos::Left)?;
         }
         let y = TOP + ROW * self.0.len() as i32 + 22;
-        canvas::write(area, "bytes per delivered update (B)", (LEFT, y), HPos::Left)
+        canvas::write(area, "bytes per received update (B)", (LEFT, y), HPos::Left)
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     let words = Words {
         name: "cost",
         title: "What the server spends",
-        caption: "Median over the trials. Processor time is that of the whole server process divided by delivered \
+        caption: "Median over the trials. Processor time is that of the whole server process divided by received \
                   updates; memory is its growth from before the first connection, divided by clients. What the kernel \
                   spends on sockets is in the first and not in the second."
             .to_owned(),

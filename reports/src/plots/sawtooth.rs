@@ -20,6 +20,8 @@ struct Panel {
     n: usize,
     name: String,
     symbol: String,
+    /// How much of the window is drawn.
+    shown_us: f64,
     /// Times with a wrong price: from the due instant of the first newer quote to its reception, in µs.
     ramps: Vec<(f64, f64, f64)>,
 }
@@ -28,8 +30,16 @@ struct Sawtooth(Vec<Panel>);
 
 pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     let panel = |(n, variant): (usize, &measurement::result::Variant)| {
-        let trace = timed(variant).find_map(|trial| trial.trace.as_ref())?;
-        Some(Panel { n, name: variant.name.clone(), symbol: trace.symbol.clone(), ramps: ramps(trace) })
+        let (trace, window_s) =
+            timed(variant).find_map(|trial| Some((trial.trace.as_ref()?, trial.window_s)))?;
+        let shown_us = SHOWN_US.min(window_s * 1e6);
+        Some(Panel {
+            n,
+            name: variant.name.clone(),
+            symbol: trace.symbol.clone(),
+            shown_us,
+            ramps: ramps(trace, shown_us),
+        })
     };
     let mut panels: Vec<Panel> = result.variants.iter().enumerate().filter_map(panel).collect();
     if panels.is_empty() {
@@ -41,6 +51,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
         place += 1;
         (place - 1) % every == 0
     });
+    let longest_us = panels.iter().map(|panel| panel.shown_us).fold(0.0, f64::max);
     let words = Words {
         name: "sawtooth",
         title: "How long one client has shown a wrong price",
@@ -49,7 +60,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
              the instant of a newer quote the line climbs until it arrives, at the dot; the filled area is \
              wrongness. A dot alone: the wait was too short to be seen at this scale.",
             panels[0].symbol,
-            format::duration(SHOWN_US)
+            format::duration(longest_us)
         ),
         table: table(&panels),
     };
@@ -58,14 +69,14 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
 }
 
 /// From each reception to the next: `(from, to, lag at the start)`.
-fn ramps(trace: &Trace) -> Vec<(f64, f64, f64)> {
+fn ramps(trace: &Trace, shown_us: f64) -> Vec<(f64, f64, f64)> {
     let mut ramps = Vec::new();
     for (index, shown) in trace.receptions.iter().enumerate() {
         let next = trace.receptions.get(index + 1).map_or(f64::INFINITY, |next| next.at_us);
         let newer = trace.due_us.iter().copied().find(|&due| due > shown.due_us);
         let Some(due) = newer.filter(|&due| due < next) else { continue };
         let from = shown.at_us.max(due);
-        let (from, to) = (from.max(0.0), next.min(SHOWN_US));
+        let (from, to) = (from.max(0.0), next.min(shown_us));
         if from < to {
             ramps.push((from, to, from - due));
         }
@@ -92,19 +103,24 @@ impl Drawing for Sawtooth {
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<(), String> {
         let highest = self.0.iter().flat_map(|panel| &panel.ramps);
         let highest = highest.map(|(from, to, lag)| (lag + to - from) / 1e3).fold(1.0, f64::max);
+        let longest = self.0.iter().map(|panel| panel.shown_us / 1e6).fold(0.1, f64::max);
         for (index, panel) in self.0.iter().enumerate() {
             let (_, rest) = area.split_vertically(PANEL * index as u32);
             let (rest, _) = rest.split_vertically(PANEL);
             let (title, plot) = rest.split_vertically(24);
             canvas::write(&title, &style::label(&panel.name), (84, 14), HPos::Left)?;
-            draw_panel(&plot, panel, highest)?;
+            draw_panel(&plot, panel, (longest, highest))?;
         }
         Ok(())
     }
 }
 
-fn draw_panel<B: DrawingBackend>(area: &Area<'_, B>, panel: &Panel, highest_ms: f64) -> Result<(), String> {
-    let x = Axis::linear("time in the window (s)", SHOWN_US / 1e6);
+fn draw_panel<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    panel: &Panel,
+    (longest_s, highest_ms): (f64, f64),
+) -> Result<(), String> {
+    let x = Axis::linear("time in the window (s)", longest_s);
     let mut y = Axis::linear("wrong for (ms)", highest_ms * 1.05);
     // Two labels fit a panel of this height.
     let every = y.ticks.len().div_ceil(3).max(1);
