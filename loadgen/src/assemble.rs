@@ -313,6 +313,7 @@ fn judge_with(
         clipped: found.recording.clipped(),
         unknown_quotes: found.recording.sums.counts.unknown,
         loadgen_cores: evidence.cores.loadgen.len() as u64,
+        first_error: found.errors.first().cloned(),
         refused: stats.map_or(0, |stats| stats.connections.refused + stats.connections.accept_errors),
     }
 }

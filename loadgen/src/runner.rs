@@ -13,6 +13,7 @@ use crate::{
     folder::{Ending, Folder, FolderError},
     plan::{Plan, VariantPlan},
     process::{self, Cores},
+    scenario::Estimate,
     trial::{self, Setting},
 };
 
@@ -44,7 +45,7 @@ pub async fn run(
     let head = head(plan, &orders, &cores, &order);
     folder.begin(&head)?;
     let trials = plan.trials * plan.variants.len() as u32;
-    let seconds = planned_seconds(plan);
+    let seconds = Estimate::of(plan).total.as_secs_f64();
     listener.event(&Event::Started { trials, seconds, folder: folder.path() });
 
     // The trial's main thread stays off the server's core too; workers pin themselves to one each.
@@ -106,15 +107,6 @@ fn order(plan: &Plan) -> Vec<usize> {
         indices
     });
     blocks.collect()
-}
-
-fn planned_seconds(plan: &Plan) -> f64 {
-    let of = |variant: &VariantPlan| {
-        let load = &variant.load;
-        let drain = clients::drain(variant.kind, &variant.options);
-        (load.connect_over + load.warmup + load.measure + drain).as_secs_f64()
-    };
-    plan.variants.iter().map(of).sum::<f64>() * f64::from(plan.trials)
 }
 
 fn head(plan: &Plan, orders: &Orders<'_>, cores: &Cores, order: &[usize]) -> RunResult {

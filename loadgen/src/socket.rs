@@ -79,11 +79,11 @@ impl Flow {
 
     /// A decoded message says how much of its body is payload; the rest is application framing.
     fn claim(&mut self, payload_bytes: u64) -> Option<Unit> {
-        let unit = self.units.pop_front()?;
+        // More payload than body: what was decoded is not the message that was scanned.
+        let unit = self.units.pop_front_if(|unit| payload_bytes <= unit.body_bytes)?;
         let layers = self.bytes.phase_mut(unit.phase);
-        let payload = payload_bytes.min(unit.body_bytes);
-        layers.payload += payload;
-        layers.app_framing += unit.body_bytes - payload;
+        layers.payload += payload_bytes;
+        layers.app_framing += unit.body_bytes - payload_bytes;
         Some(unit)
     }
 }
@@ -247,15 +247,14 @@ impl Socket {
 
     fn settle(&self) -> Books {
         let tap = &mut *self.tap.borrow_mut();
-        let phase = tap.down.current;
         tap.scanner.settle(&mut tap.up, &mut tap.down);
         let mut unclaimed = 0;
         for flow in [&mut tap.down, &mut tap.up] {
             // A message that was cut off by the close is nobody's payload.
             flow.bytes.phase_mut(flow.phase).app_framing += flow.open_body;
-            while flow.claim(0).is_some() {
-                // What nobody decoded is framing; after the window it is of no interest who failed to.
-                unclaimed += u64::from(phase != Phase::Drain);
+            while let Some(unit) = flow.claim(0) {
+                // A stream that is given up leaves messages of the drain unread; earlier ones must all be decoded.
+                unclaimed += u64::from(unit.phase < Phase::Drain);
             }
         }
         let mut books = Books {
@@ -409,6 +408,7 @@ mod tests {
         flow.count(Part::Body, 5);
         flow.message(5);
         flow.boundary();
+        assert_eq!(flow.claim(6), None);
         assert_eq!(flow.claim(5), Some(Unit { stamp_ns: 9, phase: Phase::WarmUp, body_bytes: 5 }));
         assert_eq!(flow.claim(3), Some(Unit { stamp_ns: 9, phase: Phase::Measure, body_bytes: 5 }));
         assert_eq!(flow.claim(1), None);

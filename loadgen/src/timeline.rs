@@ -68,11 +68,6 @@ impl Timeline {
             Phase::Connect
         }
     }
-
-    /// The start of the feed; `u64::MAX` until it is known.
-    pub fn t0_ns(&self) -> u64 {
-        self.t0_ns.get()
-    }
 }
 
 #[cfg(test)]

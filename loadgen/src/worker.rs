@@ -209,16 +209,11 @@ async fn probe(worker: Rc<Worker>) {
     if clients::acts_on_a_timetable(worker.job.variant.kind) {
         return;
     }
-    let mut stage = worker.stage.clone();
-    let Ok(_) = stage.wait_for(|stage| *stage != Stage::Connect).await else { return };
-    let mut due_ns = worker.timeline.t0_ns();
-    loop {
+    let Some(mut due_ns) = worker.started().await else { return };
+    while *worker.stage.borrow() != Stage::Close {
         worker.pacer.at(due_ns).await;
         worker.recorder.borrow_mut().action(due_ns, clock::now_ns(), false);
         due_ns += PROBE_EVERY.as_nanos() as u64;
-        if *stage.borrow() == Stage::Close {
-            return;
-        }
     }
 }
 
@@ -248,6 +243,16 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Waits for t0. `None` when the trial ends before.
+    async fn started(&self) -> Option<u64> {
+        let mut stage = self.stage.clone();
+        let announced = stage.wait_for(|stage| *stage != Stage::Connect).await.ok()?;
+        match *announced {
+            Stage::Run { t0_ns } => Some(t0_ns),
+            Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
+        }
+    }
+
     fn note_error(&self, error: String) {
         const KEPT: usize = 5;
         let mut errors = self.errors.borrow_mut();
@@ -296,12 +301,7 @@ impl Client {
 
     /// Waits for t0. `None` when the trial ends before.
     pub async fn started(&self) -> Option<u64> {
-        let mut stage = self.worker.stage.clone();
-        let announced = stage.wait_for(|stage| *stage != Stage::Connect).await.ok()?;
-        match *announced {
-            Stage::Run { t0_ns } => Some(t0_ns),
-            Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
-        }
+        self.worker.started().await
     }
 
     /// Ends when the trial says close.

@@ -39,6 +39,10 @@ impl Listener for Silent {
 
 /// Runs one short trial of a transport with its defaults.
 async fn trial_of(kind: Transport, set: &[&str]) -> Trial {
+    trial_on(Cores::split(&process::allowed_cores()), kind, set).await
+}
+
+async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
     let base = [
         "load.clients=12",
         "load.connect_over=50ms",
@@ -58,7 +62,7 @@ async fn trial_of(kind: Transport, set: &[&str]) -> Trial {
     let mut setting = Setting {
         program: Path::new(env!("CARGO_BIN_EXE_loadgen")),
         seed: 1,
-        cores: Cores::split(&process::allowed_cores()),
+        cores,
         anchor: Anchor::now(),
         stop: CancellationToken::new(),
         listener: &mut Silent,
@@ -88,6 +92,26 @@ async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
             trial.validity
         );
         assert!(!trial.validity.findings.iter().any(|finding| finding.code == "kernel.unchecked"), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn several_workers_find_what_one_finds() {
+    // Three workers for twelve clients; on a small machine they share a core.
+    let mut cores = Cores::split(&process::allowed_cores());
+    cores.loadgen = vec![cores.loadgen[0]; 3];
+    for kind in Transport::ALL {
+        let trial = trial_on(cores.clone(), kind, &["transport.polling.interval=100ms"]).await;
+        let updates = trial.updates;
+        assert_eq!(
+            (trial.status, trial.clients.connected),
+            (Status::Complete, 12),
+            "{kind}: {:?}",
+            trial.error
+        );
+        assert_eq!(updates.delivered_once, updates.generated * 12, "{kind}: {updates:?}");
+        assert_eq!((updates.lost, updates.distinct), (0, updates.generated), "{kind}: {updates:?}");
+        assert!(trial.bytes.balanced && trial.trace.is_some(), "{kind}: {:?}", trial.bytes);
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Evidence {
     pub loadgen_cores: u64,
     /// Connections that the server's listener refused or failed to accept.
     pub refused: u64,
+    /// What the first client that failed said.
+    pub first_error: Option<String>,
 }
 
 /// The two ends' totals over the connections' lives.
@@ -163,6 +165,15 @@ fn connections(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
             ("Clients lost their connection unexpectedly.", format!("{}", clients.disconnected)),
             "0",
             "See the server's standard error; a server that died or closed slow readers is the usual cause.",
+        );
+    }
+    if let Some(error) = &evidence.first_error {
+        findings.note(
+            "clients.error",
+            Class::Counts,
+            ("A client met an error; this is the first.", error.clone()),
+            "none",
+            "See what it says; counts of lost connections are beside it.",
         );
     }
     if evidence.refused > 0 {
@@ -440,6 +451,7 @@ mod tests {
         };
         check("clients.missing", |t, _| t.clients.connected = 1);
         check("clients.disconnected", |t, _| t.clients.disconnected = 1);
+        check("clients.error", |_, e| e.first_error = Some("client 3: closed".to_owned()));
         check("server.refused", |_, e| e.refused = 1);
         check("updates.identity", |t, _| t.updates.expected = 1);
         check("schedule.generated", |t, _| t.updates.generated = 5);
