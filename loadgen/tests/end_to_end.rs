@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use measurement::result::{RunResult, Status};
+use measurement::result::{RunResult, Status, Verdict};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -64,17 +64,28 @@ fn a_run_writes_a_whole_folder_and_overwrites_nothing() {
     let place = workplace();
     let run = || output(loadgen(place.path()).args(["run", "smoke", "--quiet", "--quick"]));
     let (code, stdout, stderr) = run();
-    assert_eq!(code, 0, "{stdout}{stderr}");
     assert_eq!(stderr, "");
     let report =
         stdout.lines().last().and_then(|line| line.strip_prefix("Report: ")).expect("the report's path");
     assert!(place.path().join(report).is_file(), "{report}");
     let result = result_in(place.path());
     assert_eq!((result.status, result.variants.len()), (Status::Complete, 6));
+    // A machine that runs other tests at the same time may void times, and only times.
+    let noisy =
+        result.variants.iter().any(|variant| variant.trials[0].validity.classes.timing == Verdict::Invalid);
+    assert_eq!(code, if noisy { 3 } else { 0 }, "{stdout}{stderr}");
     for variant in &result.variants {
         assert!(stdout.contains(&variant.name), "{stdout}");
         assert_eq!(variant.trials.len(), 1);
         let trial = &variant.trials[0];
+        let classes = trial.validity.classes;
+        assert_eq!(
+            (classes.counts, classes.bytes),
+            (Verdict::Ok, Verdict::Ok),
+            "{}: {:?}",
+            variant.name,
+            trial.validity
+        );
         assert!(trial.bytes.balanced && trial.updates.lost == 0, "{}: {trial:?}", variant.name);
         assert!(!variant.summary.is_empty() && !trial.unavailable.is_empty());
     }
@@ -83,7 +94,7 @@ fn a_run_writes_a_whole_folder_and_overwrites_nothing() {
         assert!(folder.join(file).exists(), "{file}");
     }
     let before = fs::read(folder.join("result.json")).expect("the first result");
-    assert_eq!(run().0, 0);
+    assert!([0, 3].contains(&run().0));
     assert_eq!(fs::read(folder.join("result.json")).expect("the first result"), before);
     assert_eq!(fs::read_dir(place.path().join("runs/smoke")).expect("a folder").count(), 2);
     let (code, stdout, stderr) = output(loadgen(place.path()).args(["report", "runs/latest"]));

@@ -12,8 +12,8 @@ const LAG_SHARE: f64 = 0.1;
 const CPU_SHARE: f64 = 0.7;
 /// Share of the window that the generator may wait for a processor before its tails are in doubt.
 const RUN_DELAY_SHARE: f64 = 0.02;
-/// The same, before its medians are in doubt.
-const RUN_DELAY_SHARE_INVALID: f64 = 0.2;
+/// The same, before everything timed is in doubt.
+const RUN_DELAY_SHARE_INVALID: f64 = 0.1;
 
 /// What the runner knows beside the trial's own figures.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -320,7 +320,7 @@ fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
     }
 }
 
-fn generator(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
+fn generator(findings: &mut Findings, trial: &mut Trial, evidence: &Evidence) {
     if evidence.clipped > 0 {
         findings.invalid(
             "histogram.clipped",
@@ -344,17 +344,27 @@ fn generator(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
             "Lower load.clients or feed.updates_per_second, or use a machine with more cores.",
         );
     }
-    if let Some(share) = run_delay_share.filter(|&share| share > RUN_DELAY_SHARE) {
-        let invalid = share > RUN_DELAY_SHARE_INVALID;
-        findings.add(Entry {
-            code: "loadgen.run_delay",
-            class: Class::Timing,
-            severity: if invalid { Severity::Invalid } else { Severity::Note },
-            message: "The load generator waited for a processor.".to_owned(),
-            figure: format!("{:.1} % of the window", share * 100.0),
-            limit: if invalid { "20 %" } else { "2 %" },
-            advice: "Something else uses the machine; its share of the delays is in the lags beside them.",
-        });
+    let Some(share) = run_delay_share.filter(|&share| share > RUN_DELAY_SHARE) else { return };
+    let invalid = share > RUN_DELAY_SHARE_INVALID;
+    findings.add(Entry {
+        code: "loadgen.run_delay",
+        class: Class::Timing,
+        severity: if invalid { Severity::Invalid } else { Severity::Unresolved },
+        message: "The load generator waited for a processor.".to_owned(),
+        figure: format!("{:.1} % of the window", share * 100.0),
+        limit: if invalid { "10 %" } else { "2 %" },
+        advice: "Something else uses the machine: stop it, or measure on a machine with more cores.",
+    });
+    if let Some(delay) = &mut trial.delivery_delay {
+        // A receipt that waited as long as the worst share of the time lies in that share of the tail.
+        let doubtful = PERCENTILES.iter().zip(QUANTILES).filter(|(_, q)| 1.0 - q < share);
+        doubtful.for_each(|((name, _), _)| leave_unresolved(delay, name));
+    }
+}
+
+fn leave_unresolved(histogram: &mut Histogram, percentile: &str) {
+    if !histogram.unresolved.iter().any(|known| known == percentile) {
+        histogram.unresolved.push(percentile.to_owned());
     }
 }
 
@@ -384,8 +394,8 @@ fn lags(findings: &mut Findings, trial: &mut Trial) {
                 continue;
             }
             let median = quantile == "p50";
-            if !median && !delay.unresolved.iter().any(|known| known == quantile) {
-                delay.unresolved.push(quantile.to_owned());
+            if !median {
+                leave_unresolved(delay, quantile);
             }
             findings.add(Entry {
                 code: &format!("{code}.{quantile}"),
@@ -399,6 +409,8 @@ fn lags(findings: &mut Findings, trial: &mut Trial) {
         }
     }
 }
+
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
 type Percentile = (&'static str, fn(&Histogram) -> Option<f64>);
 
@@ -483,6 +495,15 @@ mod tests {
             (classes.timing, classes.counts, classes.bytes),
             (Verdict::Invalid, Verdict::Ok, Verdict::Ok)
         );
+    }
+
+    #[test]
+    fn waiting_for_a_processor_leaves_that_share_of_the_tail_unresolved() {
+        let (mut trial, evidence) = good();
+        trial.loadgen.run_delay_share = Some(0.05);
+        judge(&mut trial, &evidence);
+        assert_eq!(trial.delivery_delay.unwrap().unresolved, ["p99", "p999"]);
+        assert_eq!((trial.validity.classes.timing, trial.validity.valid), (Verdict::Unresolved, true));
     }
 
     #[test]

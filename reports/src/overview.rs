@@ -204,7 +204,8 @@ fn validity(variant: &Variant) -> (String, bool) {
     (if parts.is_empty() { "valid".to_owned() } else { parts.join("; ") }, valid)
 }
 
-/// Lower is better in all four columns. Only variants under the same load and feed are compared.
+/// Lower is better in all four columns. Only variants under the same load and feed are compared, and only where
+/// several trials show how far a figure varies.
 fn best(variants: &[Variant], metric: &str) -> Vec<Option<Best>> {
     let figures: Vec<Option<&Summary>> = variants.iter().map(|variant| variant.summary.get(metric)).collect();
     let rivals = |variant: &Variant| -> Vec<&Summary> {
@@ -216,7 +217,11 @@ fn best(variants: &[Variant], metric: &str) -> Vec<Option<Best>> {
         let smallest = rivals.iter().min_by(|a, b| a.median.total_cmp(&b.median))?;
         let near = |figure: &Summary| figure.low <= smallest.high;
         let equals = rivals.iter().filter(|rival| near(rival)).count();
-        (rivals.len() > 1 && near(figure)).then_some(if equals > 1 { Best::Tie } else { Best::Alone })
+        (rivals.len() > 1 && figure.trials > 1 && near(figure)).then_some(if equals > 1 {
+            Best::Tie
+        } else {
+            Best::Alone
+        })
     };
     variants.iter().zip(&figures).map(stand).collect()
 }
@@ -242,7 +247,7 @@ fn warnings(result: &RunResult) -> Vec<String> {
 fn spread_words(variants: &[Variant]) -> String {
     let trials = variants.iter().map(|variant| variant.trials.len()).max().unwrap_or(0);
     match trials {
-        0 | 1 => "One trial of each variant: no spread can be told.".to_owned(),
+        0 | 1 => "One trial of each variant: no spread can be told, so none is called best.".to_owned(),
         n if n < FEWEST_FOR_INTERVAL => {
             format!("Median of {n} trials; below it the range from the smallest to the largest.")
         }

@@ -16,7 +16,9 @@ pub fn terminal_table(result: &RunResult) -> String {
     let mut text = format!("{}\n{}\n\n{table}\n", result.scenario.title, overview.headline);
     let line =
         |text: &mut String, line: &str| writeln!(text, "{line}").expect("writing to a String does not fail");
-    line(&mut text, &format!("{} * best of its column, = not to be told from the best.", overview.spread));
+    let marked = overview.rows.iter().any(|row| row.cells.iter().any(|cell| cell.best.is_some()));
+    let marks = if marked { " * best of its column, = not to be told from the best." } else { "" };
+    line(&mut text, &format!("{}{marks}", overview.spread));
     for flip in &overview.flips {
         line(&mut text, &format!("- {flip}"));
     }
