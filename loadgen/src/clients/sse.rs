@@ -1,6 +1,6 @@
 //! Server-sent events: one long response; the browser's EventSource.
 
-use std::{rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -71,11 +71,12 @@ async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_
 
 async fn follow(client: &Client, stands: &mut bool, socket: &Socket, body: Incoming, from_ns: u64) -> Ran {
     let mut events = SseStream::new(body);
+    let mut closing = pin!(client.closing());
     loop {
         let event = tokio::select! {
             biased;
             event = events.next() => event.ok_or(ClientError::Closed)??,
-            () = client.closing() => return Ok(()),
+            () = &mut closing => return Ok(()),
         };
         if take(client, socket, &event)? && !*stands {
             *stands = true;

@@ -1,6 +1,6 @@
 //! WebSocket: one upgraded connection; tokio-tungstenite on the counting stream.
 
-use std::{rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use measurement::result::{Model, ModelKind};
@@ -60,11 +60,12 @@ async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_
     take(client, socket, &first)?;
     *stands = true;
     client.connected(from_ns, socket.last_read_ns());
+    let mut closing = pin!(client.closing());
     loop {
         let message = tokio::select! {
             biased;
             message = stream.next() => message.ok_or(ClientError::Closed)??,
-            () = client.closing() => break,
+            () = &mut closing => break,
         };
         take(client, socket, &message)?;
     }
