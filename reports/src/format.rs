@@ -76,7 +76,10 @@ pub fn or_none<T>(value: Option<T>, format: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), format)
 }
 
-/// A name as a file name: lower-case letters, digits and dashes.
+/// Longer names end here, so that a file system takes them with any ending.
+const LONGEST_SLUG: usize = 80;
+
+/// A name as a file name: lower-case letters, digits and dashes, at most 80.
 pub fn slug(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars() {
@@ -86,7 +89,10 @@ pub fn slug(name: &str) -> String {
             slug.push('-');
         }
     }
-    let slug = slug.trim_matches(['-', '.']).to_owned();
+    // All of it is ASCII by now: every index is a boundary.
+    slug = slug.trim_start_matches(['-', '.']).to_owned();
+    slug.truncate(LONGEST_SLUG);
+    let slug = slug.trim_end_matches(['-', '.']).to_owned();
     if slug.is_empty() { "variant".to_owned() } else { slug }
 }
 
@@ -117,5 +123,7 @@ mod tests {
         check(or_none(None, duration), "–");
         check(slug("polling 1 s (304)/x"), "polling-1-s-304-x");
         check(slug("…"), "variant");
+        check(slug("../../etc/passwd"), "etc-passwd");
+        check(slug(&"n".repeat(400)), &"n".repeat(80));
     }
 }

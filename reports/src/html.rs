@@ -24,6 +24,7 @@ struct Page<'a> {
     columns: &'a [Column],
     not_decided: &'static str,
     findings: Vec<String>,
+    any_trial: bool,
     plots: &'a [Plot],
     tables: Vec<Section>,
     manifest: Vec<(&'static str, Table)>,
@@ -38,6 +39,7 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
         columns: &COLUMNS,
         not_decided: NOT_DECIDED,
         findings: terminal::findings(result).into_iter().map(|(_, text)| text).collect(),
+        any_trial: result.variants.iter().any(|variant| !variant.trials.is_empty()),
         plots,
         tables: sections::all(result),
         manifest: manifest(result),
@@ -109,6 +111,14 @@ mod tests {
             assert!(at.is_some(), "{part} is missing or out of order");
             from += at.unwrap();
         }
+    }
+
+    #[test]
+    fn nothing_was_noticed_only_where_something_ran() {
+        let mut result = testing::without_figures();
+        result.variants.clear();
+        let html = rendered(&result);
+        assert!(html.contains("No trial was run.") && !html.contains("every count agrees"));
     }
 
     #[test]

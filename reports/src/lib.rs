@@ -70,26 +70,31 @@ pub enum ReportError {
 }
 
 /// Longer texts of a broken file are cut in its error.
-const LONGEST_FOUND: usize = 100;
+const LONGEST_FOUND: usize = 200;
 
 /// Reads a `result.json`, or the one in a folder.
 pub fn load(path: &Path) -> Result<RunResult, ReportError> {
     let path = if path.is_dir() { path.join("result.json") } else { path.to_owned() };
     let text = fs::read_to_string(&path).map_err(|cause| ReportError::Read { path: path.clone(), cause })?;
-    let wrong = |expected: String, found: String| ReportError::Format { path: path.clone(), expected, found };
+    let wrong = |expected: String, found: String| {
+        // What a file says must neither fill the terminal nor steer it.
+        let found = found.chars().filter(|c| !c.is_control()).collect::<String>();
+        let cut = found.char_indices().nth(LONGEST_FOUND).map_or(found.len(), |(at, _)| at);
+        let rest = if cut < found.len() { "…" } else { "" };
+        ReportError::Format { path: path.clone(), expected, found: format!("{}{rest}", &found[..cut]) }
+    };
     let value: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| wrong("JSON".to_owned(), error.to_string()))?;
     // The format first: another version's file differs in more than its first unknown field.
     match value.get("format").and_then(serde_json::Value::as_str) {
         Some(FORMAT) => {}
-        Some(found) => {
-            let found: String = found.chars().take(LONGEST_FOUND).collect();
-            return Err(wrong(format!("format {FORMAT:?}"), format!("{found:?}")));
-        }
+        Some(found) => return Err(wrong(format!("format {FORMAT:?}"), format!("{found:?}"))),
         None => return Err(wrong(format!("format {FORMAT:?}"), "no format".to_owned())),
     }
-    serde_json::from_str(&text)
-        .map_err(|error| wrong("the fields of that format".to_owned(), error.to_string()))
+    serde_json::from_str(&text).map_err(|error| {
+        let at = format!("line {}, column {}", error.line(), error.column());
+        wrong("the fields of that format".to_owned(), format!("at {at}: {error}"))
+    })
 }
 
 /// Renders a result into its folder: the page, the summary, plots and logs. The page is the first path returned.
@@ -137,6 +142,13 @@ mod tests {
         check("[]", "no format");
         check(r#"{"format": "tickertape-result/99"}"#, "found \"tickertape-result/99\"");
         check(&format!(r#"{{"format": "{FORMAT}", "id": 5}}"#), "expected a string");
+        let hostile = format!(
+            r#"{{"format": "{FORMAT}", "id": "", "command": "", "started_at": "", "finished_at": "", "status": "\u001b[2J{}"}}"#,
+            "x".repeat(9_000)
+        );
+        check(&hostile, "at line 1, column");
+        let error = load(&path).unwrap_err().to_string();
+        assert!(error.chars().count() < 500 && !error.contains(char::is_control), "{error}");
         assert!(load(&folder.path().join("none.json")).unwrap_err().to_string().contains("none.json"));
         fs::remove_file(&path).unwrap();
         assert!(load(folder.path()).unwrap_err().to_string().contains("result.json"));

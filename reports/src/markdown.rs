@@ -36,7 +36,8 @@ pub(crate) fn summary(result: &RunResult) -> String {
         lines.push("\n## Findings\n".to_owned());
         lines.extend(findings.iter().map(|(_, text)| format!("- {}", escape(text))));
     }
-    lines.push(format!("\nMade by `{}` on {}.", result.command.replace('`', "'"), result.started_at));
+    let command: String = result.command.replace('`', "'").chars().filter(|c| !c.is_control()).collect();
+    lines.push(format!("\nMade by `{command}` on {}.", escape(&result.started_at)));
     lines.join("\n") + "\n"
 }
 
@@ -47,6 +48,7 @@ fn escape(text: &str) -> String {
         match c {
             '<' => escaped.push_str("&lt;"),
             '\n' | '\r' => escaped.push(' '),
+            c if c.is_control() => {}
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => {
                 escaped.push('\\');
                 escaped.push(c);
@@ -67,5 +69,20 @@ mod tests {
         let text = summary(&testing::result());
         assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn no_text_of_the_result_ends_a_line_or_opens_a_tag() {
+        let mut result = testing::result();
+        let hostile = format!("`\n\n{}\u{1b}[2J", testing::HOSTILE);
+        result.command.clone_from(&hostile);
+        result.started_at.clone_from(&hostile);
+        result.scenario.title = hostile;
+        let text = summary(&result);
+        // What is left without escaped backticks and without code spans.
+        let outside: String = text.replace("\\`", "").split('`').step_by(2).collect();
+        assert!(!outside.contains("<script") && !outside.contains("<img"), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert_eq!(text.lines().count(), summary(&testing::result()).lines().count());
     }
 }

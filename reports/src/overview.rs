@@ -3,12 +3,14 @@
 //! Page, Markdown and terminal show this one derivation.
 
 use measurement::{
-    result::{Class, Model, ModelKind, RunResult, Status, Summary, Trial, Variant, Verdict},
+    result::{Class, RunResult, Status, Summary, Trial, Variant, Verdict},
     summary::FEWEST_FOR_INTERVAL,
 };
 use serde_json::Value;
 
 use crate::format;
+
+mod flips;
 
 /// What no figure of a run tells.
 pub const NOT_DECIDED: &str = "These numbers do not decide everything. Traffic that goes both ways, binary messages, \
@@ -65,7 +67,7 @@ pub struct Overview {
     pub warnings: Vec<String>,
     /// One for each variant.
     pub rows: Vec<Row>,
-    /// Where polling and pushing cost the same; one sentence for each pull variant that can tell.
+    /// Where asking and pushing add as many bytes; a sentence for each family of pull variants that can tell.
     pub flips: Vec<String>,
     /// What `low` and `high` are: a range or an interval.
     pub spread: String,
@@ -117,7 +119,7 @@ pub fn overview(result: &RunResult) -> Overview {
         headline: headline(result),
         warnings: warnings(result),
         rows,
-        flips: flips(&result.variants),
+        flips: flips::flips(&result.variants),
         spread: spread_words(&result.variants),
     }
 }
@@ -200,7 +202,11 @@ fn validity(variant: &Variant) -> (String, bool) {
             }
         }
     }
-    let valid = trials.iter().all(|trial| trial.status == Status::Complete && trial.validity.valid);
+    let sound = |trial: &Trial| {
+        let class = |(class, _): &(Class, &str)| verdict(trial, *class) < Verdict::Invalid;
+        trial.status == Status::Complete && trial.validity.valid && CLASSES.iter().all(class)
+    };
+    let valid = trials.iter().all(sound);
     (if parts.is_empty() { "valid".to_owned() } else { parts.join("; ") }, valid)
 }
 
@@ -227,7 +233,7 @@ fn best(variants: &[Variant], metric: &str) -> Vec<Option<Best>> {
 }
 
 /// The part of a sweep's point that is not the transport's own choice.
-fn conditions_of(variant: &Variant) -> Vec<(&String, &Value)> {
+pub(crate) fn conditions_of(variant: &Variant) -> Vec<(&String, &Value)> {
     variant.point.iter().filter(|(key, _)| !key.starts_with("transport.")).collect()
 }
 
@@ -277,16 +283,18 @@ fn headline(result: &RunResult) -> String {
 
 /// The conditions that hold for every variant; what differs is called "several".
 fn conditions(result: &RunResult) -> String {
-    let common = |path: &[&str]| -> Option<String> {
-        let variants = result.scenario.plan.get("variants")?.as_array()?;
-        let mut values =
-            variants.iter().map(|variant| path.iter().try_fold(variant, |value, key| value.get(key)));
-        let first = values.next()??;
-        let same = values.all(|value| value == Some(first));
-        let text = first.as_f64().map_or_else(|| first.to_string(), format::plain);
-        Some(if same { text } else { "several".to_owned() })
-    };
-    let mut parts = vec!["On loopback".to_owned(), "HTTP/1.1".to_owned(), "no TLS".to_owned()];
+    let common = |path: &[&str]| common(result, path);
+    let place = result.manifest.recorded.get("network").and_then(Value::as_str);
+    let place =
+        place.and_then(|network| network.split(',').next()).map(|place| format!("On {}", clip(place)));
+    let mut parts: Vec<String> = place.into_iter().collect();
+    parts.push(match common(&["options", "http"]) {
+        Some(versions) if versions == SEVERAL => "several HTTP versions".to_owned(),
+        Some(version) => format!("HTTP/{version}"),
+        // A plan that does not name it has the scenario format's default.
+        None => "HTTP/1.1".to_owned(),
+    });
+    parts.push(security(result, common(&["options", "tls"]).as_deref()).to_owned());
     if let (Some(rate), Some(symbols)) =
         (common(&["feed", "updates_per_second"]), common(&["feed", "symbols"]))
     {
@@ -298,74 +306,36 @@ fn conditions(result: &RunResult) -> String {
     parts.join(", ")
 }
 
-/// For each pull variant: the interval at which it moves as many bytes as the cheapest push, and what that means.
-fn flips(variants: &[Variant]) -> Vec<String> {
-    let push = variants
-        .iter()
-        .filter(|variant| variant.model.kind == ModelKind::Push)
-        .filter_map(|variant| Some((variant.name.as_str(), Rates::of(variant)?)))
-        .min_by(|a, b| a.1.overhead_share().total_cmp(&b.1.overhead_share()));
-    let Some((name, push)) = push else { return Vec::new() };
-    // Of a sweep over the interval itself the shortest tells the price of a poll best.
-    let alike = |a: &Variant, b: &Variant| unswept(a) == unswept(b) && conditions_of(a) == conditions_of(b);
-    let shorter = |a: &Variant, b: &Variant| a.model.period_us < b.model.period_us;
-    let told = |variant: &&Variant| {
-        !variants
-            .iter()
-            .any(|other| alike(other, variant) && other.model.period_us.is_some() && shorter(other, variant))
-    };
-    variants.iter().filter(told).filter_map(|variant| flip(variant, name, &push)).collect()
-}
+const SEVERAL: &str = "several";
 
-/// The transport's options that are not swept.
-fn unswept(variant: &Variant) -> Vec<(&String, &Value)> {
-    let swept = |key: &&String| variant.point.contains_key(&format!("transport.{key}"));
-    variant.options.iter().filter(|(key, _)| !swept(key)).collect()
-}
-
-/// Bytes of one client in one second, both directions.
-struct Rates {
-    payload: f64,
-    overhead: f64,
-}
-
-impl Rates {
-    /// Of the first complete trial: bytes are counted, and alike in all of them.
-    fn of(variant: &Variant) -> Option<Self> {
-        let usable = |trial: &&Trial| {
-            trial.status == Status::Complete && verdict(trial, Class::Bytes) < Verdict::Invalid
-        };
-        let trial = variant.trials.iter().find(usable)?;
-        let seconds = trial.clients.connected as f64 * trial.window_s;
-        let bytes = &trial.bytes;
-        let rate = |count: u64| count as f64 / seconds;
-        let rates = Self {
-            payload: rate(bytes.received.payload),
-            overhead: rate(bytes.received.overhead() + bytes.sent.overhead()) + bytes.periodic,
-        };
-        (rates.payload > 0.0 && seconds > 0.0).then_some(rates)
+/// What all variants of the plan have at `path`, [`SEVERAL`] where they differ, `None` where the first has nothing.
+fn common(result: &RunResult, path: &[&str]) -> Option<String> {
+    let variants = result.scenario.plan.get("variants")?.as_array()?;
+    let mut values =
+        variants.iter().map(|variant| path.iter().try_fold(variant, |value, key| value.get(key)));
+    let first = values.next()??;
+    if !values.all(|value| value == Some(first)) {
+        return Some(SEVERAL.to_owned());
     }
+    let text = first.as_str().map_or_else(|| first.to_string(), str::to_owned);
+    Some(first.as_f64().map_or_else(|| clip(&text), format::plain))
+}
 
-    fn overhead_share(&self) -> f64 {
-        self.overhead / self.payload
+/// As planned; a plan that does not say is judged by the bytes.
+fn security(result: &RunResult, planned: Option<&str>) -> &'static str {
+    let counted = |trial: &Trial| trial.bytes.received.tls + trial.bytes.sent.tls > 0;
+    match planned {
+        Some("true") => "TLS",
+        Some("false") => "no TLS",
+        Some(SEVERAL) => "TLS for some",
+        _ if result.variants.iter().flat_map(|variant| &variant.trials).any(counted) => "TLS",
+        _ => "no TLS",
     }
 }
 
-/// A poll costs its heads whether it brings anything or not; the quotes themselves cost the same at any interval.
-fn flip(variant: &Variant, push_name: &str, push: &Rates) -> Option<String> {
-    let Model { kind: ModelKind::Pull, period_us: Some(period_us), .. } = variant.model else { return None };
-    let pull = Rates::of(variant)?;
-    // overhead a second = heads of one poll / interval, set equal to what a push adds to the same quotes.
-    let interval_us = pull.overhead * period_us / (push.overhead_share() * pull.payload);
-    interval_us.is_finite().then(|| {
-        format!(
-            "{} would move as few bytes as {push_name} if it asked every {}; \
-             a price would then reach the screen {} late on average.",
-            variant.name,
-            format::duration(interval_us),
-            format::duration(interval_us / 2.0)
-        )
-    })
+/// A sentence stays one, whatever the file holds.
+fn clip(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 #[cfg(test)]
@@ -396,6 +366,35 @@ mod tests {
         let few = [at(10, with(1.0, 2.0, 3.0)), at(10, with(5.0, 6.0, 7.0))];
         let many = [at(90, with(11.0, 12.0, 13.0)), at(90, with(15.0, 16.0, 17.0))];
         check(&[few, many].concat(), &[Some(Best::Alone), None, Some(Best::Alone), None]);
+    }
+
+    #[test]
+    fn the_conditions_are_those_of_the_result() {
+        let with = |network: Option<&str>, options: Value| {
+            let mut result = testing::result();
+            let recorded = &mut result.manifest.recorded;
+            recorded.remove("network");
+            recorded.extend(network.map(|network| ("network".to_owned(), network.into())));
+            result.scenario.plan = serde_json::json!({ "variants": [{ "options": options }] });
+            conditions(&result)
+        };
+        let check = |found: String, expected: &str| assert_eq!(found, expected);
+        check(with(None, serde_json::json!({})), "HTTP/1.1, no TLS");
+        check(with(Some("loopback, IPv4"), Value::Null), "On loopback, HTTP/1.1, no TLS");
+        check(with(Some("eth0"), serde_json::json!({ "tls": true, "http": "2" })), "On eth0, HTTP/2, TLS");
+        let mut counted = testing::result();
+        counted.variants[0].trials[0].bytes.received.tls = 22;
+        assert!(conditions(&counted).contains("HTTP/1.1, TLS, "), "{}", conditions(&counted));
+        counted.scenario.plan = Value::Null;
+        assert!(conditions(&counted).ends_with("HTTP/1.1, TLS"), "{}", conditions(&counted));
+    }
+
+    #[test]
+    fn no_row_is_called_valid_beside_an_invalid_class() {
+        let mut result = testing::result();
+        result.variants[0].trials[0].validity.classes.bytes = Verdict::Invalid;
+        let row = &overview(&result).rows[0];
+        assert_eq!((row.validity.as_str(), row.valid), ("bytes invalid in 1 of 3", false));
     }
 
     #[test]

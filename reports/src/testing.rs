@@ -64,7 +64,11 @@ fn run(variants: Vec<Variant>) -> RunResult {
         manifest: Manifest {
             must_match: [("seed".to_owned(), 1.into())].into(),
             timed_must_match: [("kernel".to_owned(), HOSTILE.into())].into(),
-            recorded: [("absent".to_owned(), serde_json::Value::Null)].into(),
+            recorded: [
+                ("absent".to_owned(), serde_json::Value::Null),
+                ("network".to_owned(), "loopback, IPv4".into()),
+            ]
+            .into(),
         },
         variants,
     }

@@ -12,6 +12,11 @@ use super::{
     style,
 };
 
+/// With more decades not every one is labelled.
+const MOST_DECADES: f64 = 8.0;
+/// Larger numbers are written with an exponent: their digits would leave the drawing.
+const LARGEST_WRITTEN: f64 = 1e7;
+
 /// A chart with two axes.
 pub(super) type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Axis, Axis>>;
 
@@ -40,8 +45,9 @@ impl Axis {
     pub(super) fn decades(title: &str, low: f64, high: f64) -> Self {
         let (from, to) = (low.log10().floor(), high.log10().ceil());
         let to = if to > from { to } else { from + 1.0 };
-        let ticks =
-            (from as i32..=to as i32).map(|power| (f64::from(power), short(10_f64.powi(power)))).collect();
+        let every = ((to - from) / MOST_DECADES).ceil().max(1.0) as usize;
+        let powers = (from as i32..=to as i32).step_by(every);
+        let ticks = powers.map(|power| (f64::from(power), short(10_f64.powi(power)))).collect();
         Self { title: title.to_owned(), range: from..to, ticks }
     }
 }
@@ -75,7 +81,9 @@ impl ValueFormatter<f64> for Axis {
 
 /// A number without noise from its representation: `0.1`, `2,000`.
 fn short(value: f64) -> String {
-    if value >= 1.0 {
+    if value >= LARGEST_WRITTEN {
+        format!("{value:e}")
+    } else if value >= 1.0 {
         crate::format::plain((value * 100.0).round() / 100.0)
     } else {
         format!("{}", (value * 1e6).round() / 1e6)

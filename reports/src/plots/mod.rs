@@ -81,6 +81,19 @@ mod tests {
     }
 
     #[test]
+    fn panels_stand_beside_their_like_and_controls_stay_out_of_drawings() {
+        let mut result = testing::result();
+        result.variants[2].name = "\u{1}\u{1b}[2J]]>".to_owned();
+        for (variant, clients) in result.variants.iter_mut().zip([100, 100, 200]) {
+            variant.point = [("load.clients".to_owned(), clients.into())].into();
+        }
+        let plots = all(&result).unwrap();
+        assert!(plots.iter().all(|plot| !plot.svg.contains(|c: char| c.is_control() && c != '\n')));
+        assert!(plots.iter().all(|plot| !plot.svg.contains("]]>")));
+        assert!(plots[2].caption.ends_with("Drawn are 2 of 3 variants."), "{}", plots[2].caption);
+    }
+
+    #[test]
     fn without_figures_there_are_no_plots() {
         assert!(all(&testing::without_figures()).unwrap().is_empty());
     }

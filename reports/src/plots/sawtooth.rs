@@ -1,6 +1,6 @@
 //! Staleness of one client: how long the price it shows has been wrong, as it grows and falls.
 
-use measurement::result::{RunResult, Trace};
+use measurement::result::{RunResult, Trace, Variant};
 use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     canvas::{self, Area, Drawing, Words},
     style, timed,
 };
-use crate::{ReportError, format};
+use crate::{ReportError, format, overview::conditions_of};
 
 const PANEL: u32 = 190;
 const MOST_PANELS: usize = 6;
@@ -29,7 +29,7 @@ struct Panel {
 struct Sawtooth(Vec<Panel>);
 
 pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
-    let panel = |(n, variant): (usize, &measurement::result::Variant)| {
+    let panel = |(n, variant): (usize, &Variant)| {
         let (trace, window_s) =
             timed(variant).find_map(|trial| Some((trial.trace.as_ref()?, trial.window_s)))?;
         let shown_us = SHOWN_US.min(window_s * 1e6);
@@ -41,16 +41,21 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
             ramps: ramps(trace, shown_us),
         })
     };
-    let mut panels: Vec<Panel> = result.variants.iter().enumerate().filter_map(panel).collect();
+    // Of a sweep over load or feed only one point: panels stand beside each other to be compared.
+    let first = result.variants.iter().find(|variant| timed(variant).any(|trial| trial.trace.is_some()));
+    let beside =
+        |variant: &Variant| first.is_some_and(|first| conditions_of(first) == conditions_of(variant));
+    let like_first = result.variants.iter().enumerate().filter(|(_, variant)| beside(variant));
+    let panels: Vec<Panel> = like_first.filter_map(panel).collect();
     if panels.is_empty() {
         return Ok(None);
     }
     let every = panels.len().div_ceil(MOST_PANELS);
-    let mut place = 0;
-    panels.retain(|_| {
-        place += 1;
-        (place - 1) % every == 0
-    });
+    let panels: Vec<Panel> = panels.into_iter().step_by(every).collect();
+    let shown = match result.variants.len() - panels.len() {
+        0 => String::new(),
+        _ => format!(" Drawn are {} of {} variants.", panels.len(), result.variants.len()),
+    };
     let longest_us = panels.iter().map(|panel| panel.shown_us).fold(0.0, f64::max);
     let words = Words {
         name: "sawtooth",
@@ -58,7 +63,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
         caption: format!(
             "One symbol ({}) on one client's screen for the first {} of the window. Zero: the price is right. From \
              the instant of a newer quote the line climbs until it arrives, at the dot; the filled area is \
-             wrongness. A dot alone: the wait was too short to be seen at this scale.",
+             wrongness. A dot alone: the wait was too short to be seen at this scale.{shown}",
             panels[0].symbol,
             format::duration(longest_us)
         ),

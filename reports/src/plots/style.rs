@@ -32,10 +32,11 @@ pub(super) fn dash(n: usize) -> (i32, i32) {
     DASHES[(n / COLOURS.len() + n) % DASHES.len()]
 }
 
-/// A name that fits beside a plot.
+/// A name that fits beside a plot. Control characters are no XML, so an SVG with one is none.
 pub(super) fn label(name: &str) -> String {
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
     if name.chars().count() <= LONGEST_LABEL {
-        return name.to_owned();
+        return name;
     }
     let kept: String = name.chars().take(LONGEST_LABEL - 1).collect();
     format!("{kept}…")
