@@ -97,6 +97,7 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.publisher_lag = recording.publisher_lag();
     trial.transit = sums.transit.finish(distinct);
     trial.reflection_delay = sums.reflection.finish(distinct);
+    trial.inter_arrival = sums.inter_arrival.finish(distinct);
     trial.response_time = sums.response.finish(polls);
     trial.action_lag = sums.action_lag.finish(sums.action_lag.count());
     trial.connect = sums.connect.finish(sums.connect.count());

@@ -152,7 +152,8 @@ impl Crew {
         let horizon_ns = window.end + drain.as_nanos() as u64;
         let table = Timetable::new(&variant.feed, horizon_ns).map_err(io::Error::other)?;
         let coalesces = clients::coalesces(variant.kind, &variant.options);
-        let frame = Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces };
+        let asked = clients::acts_on_a_timetable(variant.kind);
+        let frame = Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces, asked };
         let started_ns = clock::now_ns();
         let (stage, stages) = watch::channel(Stage::Connect);
         let clients = variant.load.clients;

@@ -5,11 +5,14 @@
 
 pub mod delivery;
 pub mod histogram;
+pub mod learn;
 pub mod ledger;
 pub mod metrics;
+pub mod offset;
 pub mod recorder;
 pub mod result;
 pub mod series;
 pub mod staleness;
 pub mod summary;
+pub mod tape;
 pub mod validity;

@@ -51,17 +51,19 @@ pub const ALL: &[Metric] = metrics![
     "transit.p99", "us", Timing, "its 99th percentile", |t| p99(t.transit.as_ref());
     "reflection_delay.mean", "us", Timing, "until this or a newer quote of the symbol arrived, over all updates",
         |t| t.reflection_delay.as_ref()?.mean_us;
+    "inter_arrival.mean", "us", Timing, "between successive messages with updates at one client",
+        |t| t.inter_arrival.as_ref()?.mean_us;
     "response_time.p50", "us", Timing, "requests: from the planned instant to the whole answer", |t| p50(t.response_time.as_ref());
     "response_time.p99", "us", Timing, "its 99th percentile", |t| p99(t.response_time.as_ref());
     "action_lag.p99", "us", Timing, "how late the generator itself acted", |t| p99(t.action_lag.as_ref());
     "connect.p50", "us", Timing, "from the first SYN to an established stream", |t| p50(t.connect.as_ref());
     "first_update.p50", "us", Timing, "from the established stream to the first update", |t| p50(t.first_update.as_ref());
     "fairness.jain", "", Timing, "1 when all clients wait equally long", |t| Some(t.fairness.as_ref()?.jain);
-    "updates.expected", "count", Counts, "updates due in the window, over all clients", |t| Some(t.updates.expected as f64);
+    "updates.expected", "count", Counts, "updates due in the window, over all clients", |t| Some(t.updates.expected? as f64);
     "updates.delivered_once", "count", Counts, "of them, received", |t| Some(t.updates.delivered_once as f64);
-    "updates.coalesced", "count", Counts, "of them, replaced by a newer one by design", |t| Some(t.updates.coalesced as f64);
-    "updates.lost", "count", Counts, "of them, never received", |t| Some(t.updates.lost as f64);
-    "updates.duplicated", "count", Counts, "receptions beyond the first", |t| Some(t.updates.duplicated as f64);
+    "updates.coalesced", "count", Counts, "of them, replaced by a newer one by design", |t| Some(t.updates.coalesced? as f64);
+    "updates.lost", "count", Counts, "of them, never received", |t| Some(t.updates.lost? as f64);
+    "updates.duplicated", "count", Counts, "receptions beyond the first", |t| Some(t.updates.duplicated? as f64);
     "clients.disconnected", "count", Counts, "connections lost unexpectedly", |t| Some(t.clients.disconnected as f64);
     "requests.sent", "count", Counts, "requests of the window", |t| Some(t.requests?.sent as f64);
     "requests.useless_share", "share", Counts, "requests that brought nothing new", |t| Some(t.requests?.useless_share);

@@ -32,6 +32,9 @@ pub struct Frame {
     pub window: Window,
     /// Whether the transport leaves out what a newer quote of the symbol replaces.
     pub coalesces: bool,
+    /// Whether clients ask on timetables of their own: then each request is an event of its own, while a quote
+    /// that is pushed to many at once is one event.
+    pub asked: bool,
 }
 
 impl Frame {
@@ -56,6 +59,7 @@ struct Client {
     delay_sum_ns: u128,
     delays: u64,
     waits_for_first_since_ns: Option<u64>,
+    last_message_ns: Option<u64>,
 }
 
 /// The counts of a worker's clients.
@@ -98,6 +102,8 @@ pub struct Sums {
     pub transit: Durations,
     /// Until this or a newer quote of the symbol.
     pub reflection: Durations,
+    /// Between messages with updates at one client.
+    pub inter_arrival: Durations,
     /// Requests from the planned instant.
     pub response: Durations,
     /// Lag of the generator's planned actions.
@@ -130,11 +136,13 @@ impl Recorder {
             delay_sum_ns: 0,
             delays: 0,
             waits_for_first_since_ns: None,
+            last_message_ns: None,
         };
         let sums = Sums {
             delay: Durations::default(),
             transit: Durations::default(),
             reflection: Durations::default(),
+            inter_arrival: Durations::default(),
             response: Durations::default(),
             action_lag: Durations::default(),
             connect: Durations::default(),
@@ -229,6 +237,30 @@ impl Recorder {
         reception
     }
 
+    /// One quote of a snapshot that is still to end with [`Self::snapshot`].
+    pub fn snapshot_part(&mut self, client: usize, seq: u64, at_ns: u64) {
+        self.sums.counts.snapshot += 1;
+        self.show(client, seq, self.frame.offset(at_ns));
+    }
+
+    /// An update without a number, due at `due_ns`, was received at `at_ns`: only times can be told of it.
+    pub fn unnumbered(&mut self, client: usize, due_ns: u64, at_ns: u64) {
+        let (due, at) = (self.frame.offset(due_ns), self.frame.offset(at_ns));
+        let delay = at.saturating_sub(due);
+        self.note_first(client, at_ns);
+        if self.frame.window.contains(&at) {
+            self.sums.counts.received_in_window += 1;
+            self.sums.series.delivered(at - self.frame.window.start, delay);
+        }
+        if self.frame.window.contains(&due) {
+            self.sums.counts.delivered_once += 1;
+            self.sums.delay.record(delay);
+            let state = &mut self.clients[client];
+            state.delay_sum_ns += u128::from(delay);
+            state.delays += 1;
+        }
+    }
+
     /// Quotes of the window that were received, over all clients.
     pub fn delivered(&self) -> u64 {
         self.sums.counts.delivered_once
@@ -237,7 +269,17 @@ impl Recorder {
     /// All quotes of one read or answer are recorded.
     #[inline]
     pub fn batch_end(&mut self, client: usize, at_ns: u64) {
+        self.message(client, at_ns);
         self.advance_screen(client, self.frame.offset(at_ns));
+    }
+
+    /// A message with at least one update came whole at `at_ns`.
+    #[inline]
+    pub fn message(&mut self, client: usize, at_ns: u64) {
+        let before = self.clients[client].last_message_ns.replace(at_ns);
+        if let Some(before) = before.filter(|_| self.frame.window.contains(&self.frame.offset(at_ns))) {
+            self.sums.inter_arrival.record(at_ns.saturating_sub(before));
+        }
     }
 
     /// A request planned for `planned_ns` was sent at `sent_ns` and answered whole at `done_ns`.
@@ -357,7 +399,7 @@ impl Recorder {
         if let Some(trace) = &mut self.sums.trace {
             complete_trace(trace, &self.frame);
         }
-        Recording { sums: self.sums, totals, client_means_ns, frame: self.frame }
+        Recording { sums: self.sums, totals, client_means_ns, frame: self.frame, distinct: None }
     }
 }
 

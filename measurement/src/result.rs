@@ -168,6 +168,9 @@ pub struct Trial {
     pub transit: Option<Histogram>,
     /// Delay until this or a newer quote of the symbol arrived, over all updates.
     pub reflection_delay: Option<Histogram>,
+    /// Between successive messages with updates at one client, over messages received in the window.
+    #[serde(default)]
+    pub inter_arrival: Option<Histogram>,
     /// Requests: from the planned instant to the whole answer.
     pub response_time: Option<Histogram>,
     /// From the planned instant of a client's action to the action.
@@ -194,12 +197,31 @@ pub struct Trial {
     pub loadgen: Process,
     /// The smallest delay this machine can resolve, with the same number of clients.
     pub floor: Option<Histogram>,
+    /// How the two ends' clocks were brought together.
+    #[serde(default)]
+    pub clock: Option<ClockReport>,
     /// One row a second of the measure phase.
     pub series: Vec<SeriesRow>,
     /// One client's receptions in the measure phase, bounded.
     pub trace: Option<Trace>,
     /// Dotted field name -> why it is null.
     pub unavailable: BTreeMap<String, String>,
+}
+
+/// How times of the server were made times of the generator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockReport {
+    /// `same-host`, `endpoint` or `none`.
+    pub kind: String,
+    /// Server's Unix time less ours, at the middle of the window.
+    pub offset_us: f64,
+    /// The largest error of a one-way delay that this can make: half the fastest exchange's round trip, what
+    /// the wall clock was moved, or the last digit of `sent_at`, whichever is more.
+    pub error_us: f64,
+    /// Change of the offset over the trial, in parts per million; null with one set of samples only.
+    pub drift_ppm: Option<f64>,
+    /// Exchanges made.
+    pub samples: u64,
 }
 
 /// What can be trusted in a trial.
@@ -298,24 +320,29 @@ pub struct Clients {
 }
 
 /// Counts of updates over all clients. `expected = delivered_once + coalesced + lost + pending_at_end`.
+///
+/// What a feed without sequence numbers cannot tell is null, with its reason in [`Trial::unavailable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updates {
-    /// Quotes the server published with a due time in the window.
-    pub generated: u64,
-    /// Sum over clients of the quotes due in the window while subscribed.
-    pub expected: u64,
+    /// Updates the server published with a due time in the window.
+    pub generated: Option<u64>,
+    /// First and last sequence number of these.
+    #[serde(default)]
+    pub window_sequences: Option<(u64, u64)>,
+    /// Sum over clients of the updates due in the window while subscribed.
+    pub expected: Option<u64>,
     /// Of these, received at least once.
     pub delivered_once: u64,
     /// Of these, replaced by a newer quote of the same symbol by design.
-    pub coalesced: u64,
+    pub coalesced: Option<u64>,
     /// Of these, never received though something newer was.
-    pub lost: u64,
+    pub lost: Option<u64>,
     /// Of these, not received when the drain ended, with nothing newer received.
-    pub pending_at_end: u64,
+    pub pending_at_end: Option<u64>,
     /// Receptions beyond the first.
-    pub duplicated: u64,
+    pub duplicated: Option<u64>,
     /// First receptions after a newer quote.
-    pub reordered: u64,
+    pub reordered: Option<u64>,
     /// Quotes received in snapshots.
     pub snapshot: u64,
     /// Distinct quotes among the delivered.
@@ -325,10 +352,18 @@ pub struct Updates {
     pub received_in_window: u64,
 }
 
+impl Updates {
+    /// Whether every expected update is in exactly one of the four parts; true where nothing is expected.
+    pub fn add_up(&self) -> bool {
+        let parts = [self.coalesced, self.lost, self.pending_at_end].map(Option::unwrap_or_default);
+        self.expected.is_none_or(|expected| expected == self.delivered_once + parts.iter().sum::<u64>())
+    }
+}
+
 /// Whether the feed and the pollers kept their timetable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScheduleReport {
-    /// Quotes a second by the schedule, in the window.
+    /// Quotes a second by the schedule, in the window; of a third party's feed, by its own sequence numbers.
     pub wanted_per_second: f64,
     /// Quotes a second that were published.
     pub achieved_per_second: f64,

@@ -90,7 +90,7 @@ mod tests {
     fn failed_trials_have_no_figures_and_partial_ones_only_if_nothing_else_has() {
         let with = |status, lost| {
             let mut trial = Trial { status, ..Trial::default() };
-            trial.updates.lost = lost;
+            trial.updates.lost = Some(lost);
             trial
         };
         let lost =
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_class_that_is_invalid_gives_no_figures() {
         let mut trial = Trial::default();
-        trial.updates.lost = 3;
+        trial.updates.lost = Some(3);
         assert_eq!(summarise(&[trial.clone()])["updates.lost"].median, 3.0);
         trial.validity.classes.counts = Verdict::Invalid;
         assert!(!summarise(&[trial]).contains_key("updates.lost"));

@@ -127,9 +127,14 @@ fn trial(index: u64, delay_ms: f64, period_us: Option<f64>) -> Trial {
         validity: Validity { valid: true, ..Validity::default() },
         clients: Clients { asked: 200, connected: 200, ..Clients::default() },
         updates: Updates {
-            generated: 100,
-            expected: 20_000,
+            generated: Some(100),
+            expected: Some(20_000),
             delivered_once: 20_000,
+            coalesced: Some(0),
+            lost: Some(0),
+            pending_at_end: Some(0),
+            duplicated: Some(0),
+            reordered: Some(0),
             distinct: 100,
             received_in_window: 20_000,
             ..Updates::default()

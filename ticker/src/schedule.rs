@@ -198,23 +198,38 @@ pub struct Timetable {
 impl Timetable {
     /// All quotes due up to `horizon_ns` after t0, and the first one beyond it.
     pub fn new(settings: &FeedSettings, horizon_ns: u64) -> Result<Self, FeedError> {
-        let mut table = Self {
-            offsets_ns: Vec::new(),
-            symbols: Vec::new(),
-            positions: Vec::new(),
-            by_symbol: vec![Vec::new(); settings.symbols as usize],
-        };
+        let mut table = Self::heard([], settings.symbols);
         for due in Schedule::new(settings)? {
-            table.offsets_ns.push(due.offset_ns);
-            table.symbols.push(due.symbol);
-            let of_symbol = &mut table.by_symbol[due.symbol as usize];
-            table.positions.push(of_symbol.len() as u32);
-            of_symbol.push(due.seq);
+            table.push(due.offset_ns, due.symbol);
             if due.offset_ns > horizon_ns {
                 break;
             }
         }
         Ok(table)
+    }
+
+    /// A feed that was heard instead of planned: due time and symbol index of each quote, from number 1 on.
+    ///
+    /// Due times must not decrease.
+    pub fn heard(quotes: impl IntoIterator<Item = (u64, u32)>, symbols: u32) -> Self {
+        let mut table = Self {
+            offsets_ns: Vec::new(),
+            symbols: Vec::new(),
+            positions: Vec::new(),
+            by_symbol: vec![Vec::new(); symbols as usize],
+        };
+        for (offset_ns, symbol) in quotes {
+            table.push(offset_ns, symbol);
+        }
+        table
+    }
+
+    fn push(&mut self, offset_ns: u64, symbol: u32) {
+        self.offsets_ns.push(offset_ns);
+        self.symbols.push(symbol);
+        let of_symbol = &mut self.by_symbol[symbol as usize];
+        self.positions.push(of_symbol.len() as u32);
+        of_symbol.push(self.offsets_ns.len() as u64);
     }
 
     /// Due time of quote `seq` in nanoseconds after t0; `None` beyond the horizon or for 0.

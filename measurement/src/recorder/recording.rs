@@ -22,6 +22,8 @@ pub struct Recording {
     pub sums: Sums,
     /// Counts that are settled at the end.
     pub totals: Totals,
+    /// Distinct events, where they were not told by numbers of the schedule.
+    pub(crate) distinct: Option<u64>,
     pub(super) client_means_ns: Vec<f64>,
     pub(super) frame: Frame,
 }
@@ -34,6 +36,7 @@ impl Recording {
             (&mut mine.delay, &theirs.delay),
             (&mut mine.transit, &theirs.transit),
             (&mut mine.reflection, &theirs.reflection),
+            (&mut mine.inter_arrival, &theirs.inter_arrival),
             (&mut mine.response, &theirs.response),
             (&mut mine.action_lag, &theirs.action_lag),
             (&mut mine.connect, &theirs.connect),
@@ -57,12 +60,13 @@ impl Recording {
 
     /// Distinct quotes of the window that any client received.
     pub fn distinct_quotes(&self) -> u64 {
-        self.sums.publisher_lag_us.iter().filter(|&&lag| lag > 0).count() as u64
+        let numbered = || self.sums.publisher_lag_us.iter().filter(|&&lag| lag > 0).count() as u64;
+        self.distinct.unwrap_or_else(numbered)
     }
 
-    /// Distinct events behind delays: requests where clients ask, else quotes.
+    /// Distinct events behind delays: useful requests where clients ask on a timetable of their own, else quotes.
     pub fn distinct_events(&self) -> u64 {
-        if self.sums.counts.requests > 0 { self.sums.counts.useful } else { self.distinct_quotes() }
+        if self.frame.asked { self.sums.counts.useful } else { self.distinct_quotes() }
     }
 
     /// Publisher lag over the distinct delivered quotes, to the microsecond.
@@ -77,15 +81,17 @@ impl Recording {
     /// Counts of updates; `generated` comes from the server.
     pub fn updates(&self, generated: u64) -> result::Updates {
         let (counts, totals) = (&self.sums.counts, &self.totals);
+        let seqs = self.frame.seqs();
         result::Updates {
-            generated,
-            expected: totals.expected,
+            generated: Some(generated),
+            window_sequences: (!seqs.is_empty()).then(|| (seqs.start, seqs.end - 1)),
+            expected: Some(totals.expected),
             delivered_once: counts.delivered_once,
-            coalesced: totals.coalesced,
-            lost: totals.lost,
-            pending_at_end: totals.pending,
-            duplicated: counts.duplicated,
-            reordered: counts.reordered,
+            coalesced: Some(totals.coalesced),
+            lost: Some(totals.lost),
+            pending_at_end: Some(totals.pending),
+            duplicated: Some(counts.duplicated),
+            reordered: Some(counts.reordered),
             snapshot: counts.snapshot,
             distinct: self.distinct_quotes(),
             received_in_window: counts.received_in_window,

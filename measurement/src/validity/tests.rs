@@ -46,8 +46,8 @@ fn each_broken_rule_is_found() {
     check("clients.disconnected", |t, _| t.clients.disconnected = 1);
     check("clients.error", |_, e| e.first_error = Some("client 3: closed".to_owned()));
     check("server.refused", |_, e| e.refused = 1);
-    check("updates.identity", |t, _| t.updates.expected = 1);
-    check("schedule.generated", |t, _| t.updates.generated = 5);
+    check("updates.identity", |t, _| t.updates.expected = Some(1));
+    check("schedule.generated", |t, _| t.updates.generated = Some(5));
     check("updates.unknown", |_, e| e.unknown_quotes = 1);
     check("ledger.identity", |_, e| e.unbalanced.push("received, measure: 5 against 4".to_owned()));
     check("kernel.client.identity", |_, e| e.client_identity = (2, 1));

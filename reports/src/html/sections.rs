@@ -113,15 +113,16 @@ fn updates(result: &RunResult) -> Section {
         let figures = [
             updates.generated,
             updates.expected,
-            updates.delivered_once,
+            Some(updates.delivered_once),
             updates.coalesced,
             updates.lost,
             updates.pending_at_end,
             updates.duplicated,
             updates.reordered,
-            updates.snapshot,
+            Some(updates.snapshot),
         ];
-        (trial.status != Status::Failed).then(|| figures.into_iter().map(format::count).collect())
+        let cell = |figure: Option<u64>| figure.map_or_else(|| format::NONE.to_owned(), format::count);
+        (trial.status != Status::Failed).then(|| figures.into_iter().map(cell).collect())
     };
     Section {
         title: "Every update accounted for",
