@@ -11,10 +11,11 @@ use measurement::{
 
 use crate::{
     clients,
+    peers::{self, Lesson},
     plan::VariantPlan,
     process::{Cores, Usage},
     socket::Books,
-    target::servers_stats::Stats,
+    target::stats::Stats,
     trial::{Mark, Marks},
     worker::Found,
 };
@@ -36,6 +37,8 @@ pub struct Evidence {
     pub cores: Cores,
     /// Why the trial did not go to its planned end.
     pub error: Option<String>,
+    /// What was learned of somebody else's feed.
+    pub learned: Option<Lesson>,
 }
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -68,7 +71,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
             asked: u64::from(variant.load.clients),
             connected: found.connected,
             disconnected: found.disconnected,
-            reconnected: 0,
+            reconnected: found.reconnected,
         },
         updates: recording.updates(counted.unwrap_or(scheduled)),
         schedule: ScheduleReport {
@@ -82,6 +85,9 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
         ..Trial::default()
     };
     delays(&mut trial, recording);
+    if let Some(lesson) = &evidence.learned {
+        peers::withhold(&mut trial, lesson);
+    }
     cost(&mut trial, found, evidence);
     explain_nulls(&mut trial, evidence);
     let judged = judge_with(found, evidence, variant, scheduled);
@@ -133,9 +139,17 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         received,
         sent,
         handshake: Handshake { received: phases.connect.0, sent: phases.connect.1 },
-        canonical_payload: delivered * u64::from(variant.feed.quote_bytes),
+        // Somebody else's updates have no common size: as long as they are.
+        canonical_payload: match &variant.peer {
+            None => delivered * u64::from(variant.feed.quote_bytes),
+            Some(_) => received.payload,
+        },
         // Within a longer window heartbeats are in the layers already.
-        periodic: if beats { 0.0 } else { clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s },
+        periodic: if beats || variant.peer.is_some() {
+            0.0
+        } else {
+            clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s
+        },
         kernel: books.kernel,
         tcp_ip_estimate: kernel_known.then_some(books.window_segments * TCP_IP_HEAD),
         balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0,
@@ -315,6 +329,7 @@ fn judge_with(
         unknown_quotes: found.recording.sums.counts.unknown,
         loadgen_cores: evidence.cores.loadgen.len() as u64,
         first_error: found.errors.first().cloned(),
+        peer: evidence.learned.as_ref().map(|lesson| lesson.evidence.clone()),
         refused: stats.map_or(0, |stats| stats.connections.refused + stats.connections.accept_errors),
     }
 }

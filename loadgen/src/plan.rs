@@ -8,6 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 use ticker::{FeedSettings, Transport};
 
+pub mod peer;
+
+use peer::Peer;
+
 /// A run: every variant, `trials` times each.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -49,8 +53,10 @@ pub struct VariantPlan {
     pub set: BTreeMap<String, Value>,
     /// Keys of the sweep and this variant's values.
     pub point: BTreeMap<String, Value>,
-    /// What the server publishes.
+    /// What the reference server publishes; says nothing of somebody else's.
     pub feed: FeedSettings,
+    /// Somebody else's server; without it the reference server is measured.
+    pub peer: Option<Peer>,
     /// How clients come and how long they stay.
     pub load: Load,
     /// The name of the header profile: `minimal`, `browser`, `authenticated` or `own`.
@@ -64,6 +70,21 @@ impl VariantPlan {
     /// Whether the clients' bytes come from the server's counters, since a library owns their sockets.
     pub fn counted_by_server(&self) -> bool {
         self.options.client == HttpClient::Pooled
+    }
+
+    /// Whether another machine may be measured.
+    pub fn is_remote(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.remote)
+    }
+
+    /// Text to be shown, without secrets.
+    pub fn redact(&self, text: &str) -> String {
+        peer::redact(text, self.peer.as_ref().map_or(&[], |peer| peer.secrets.as_slice()))
+    }
+
+    /// Whether the scenario says itself where requests come from (RFC 6454 section 7).
+    pub fn sets_origin(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.open.headers.iter().any(|(name, _)| name == "origin"))
     }
 
     /// The measure phase, in nanoseconds after t0.
@@ -85,6 +106,8 @@ pub struct TransportOptions {
     pub conditional: bool,
     /// Which HTTP client polls.
     pub client: HttpClient,
+    /// What a poll's instant is reckoned from.
+    pub pace: Pace,
 }
 
 impl Default for TransportOptions {
@@ -94,6 +117,7 @@ impl Default for TransportOptions {
             mode: PollMode::Since,
             conditional: false,
             client: HttpClient::Counted,
+            pace: Pace::Fixed,
         }
     }
 }
@@ -106,6 +130,16 @@ pub enum PollMode {
     Since,
     /// The newest of each symbol, if newer than the last one seen.
     Latest,
+}
+
+/// What a poll's instant is reckoned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// A timetable of the client's own: a slow answer makes the next poll late, never fewer.
+    Fixed,
+    /// The answer before, as `setTimeout` in a page's callback does: the period is interval + round trip.
+    AfterAnswer,
 }
 
 /// Which HTTP client polls.

@@ -46,6 +46,41 @@ pub fn usage(pid: u32) -> Option<Usage> {
     Some(usage)
 }
 
+/// Reads a process and all its descendants: a launcher's server, or a server's workers. Pages that they share
+/// are in each one's resident set.
+pub fn usage_of_tree(pid: u32) -> Option<Usage> {
+    let mut total = usage(pid)?;
+    for child in descendants(pid) {
+        // One that ended meanwhile is missing from both readings.
+        let Some(usage) = usage(child) else { continue };
+        total.cpu_ns += usage.cpu_ns;
+        total.run_delay_ns += usage.run_delay_ns;
+        total.voluntary_switches += usage.voluntary_switches;
+        total.rss_bytes += usage.rss_bytes;
+        total.rss_peak_bytes += usage.rss_peak_bytes;
+    }
+    Some(total)
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let parents: Vec<(u32, u32)> = processes
+        .filter_map(|process| {
+            let status = fields(&Path::new("/proc").join(process.to_string()).join("status"))?;
+            Some((process, status.get("PPid")?.parse().ok()?))
+        })
+        .collect();
+    let mut found = vec![pid];
+    let mut looked_at = 0;
+    while looked_at < found.len() {
+        let parent = found[looked_at];
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        looked_at += 1;
+    }
+    found.split_off(1)
+}
+
 fn add_thread(usage: &mut Usage, folder: &Path) -> Option<()> {
     // Scheduler statistics are in nanoseconds; the stat file counts ticks of 4 ms.
     let schedstat = fs::read_to_string(folder.join("schedstat")).ok()?;

@@ -53,6 +53,7 @@ pub async fn run(
     let variants: Vec<Arc<VariantPlan>> = plan.variants.iter().cloned().map(Arc::new).collect();
     let mut counts = vec![0; variants.len()];
     let mut incomplete = Vec::new();
+    let path = folder.path().to_owned();
     for (order, index) in order.into_iter().enumerate() {
         if orders.stop.is_cancelled() {
             break;
@@ -65,6 +66,7 @@ pub async fn run(
             cores: cores.clone(),
             anchor: Anchor::now(),
             stop: orders.stop.clone(),
+            folder: Some(&path),
             listener: &mut *listener,
         };
         let found = trial::run(variant, &mut setting).await;
@@ -171,6 +173,7 @@ mod tests {
             set: Default::default(),
             point: Default::default(),
             feed: ticker::FeedSettings::default(),
+            peer: None,
             load: crate::plan::Load {
                 clients: 1,
                 connect_over: Duration::ZERO,

@@ -7,11 +7,11 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
-    net::{Shutdown, SocketAddr},
+    net::Shutdown,
     os::fd::{AsFd as _, BorrowedFd},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,13 +20,10 @@ use measurement::{
     result::Kernel,
 };
 use ticker::clock;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    net::{TcpSocket, TcpStream},
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use wire::{Http1, Part, Sink, kernel::TcpInfo};
 
-use crate::timeline::Timeline;
+use crate::{endpoint::Endpoint, stream::Stream, timeline::Timeline};
 
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
@@ -58,6 +55,8 @@ struct Flow {
     calls: u64,
     /// Body bytes of a message that has not ended.
     open_body: u64,
+    /// Bytes below TLS less bytes above it, by phase. Below zero where a record was read in the phase before.
+    records: [i64; 4],
 }
 
 impl Flow {
@@ -75,6 +74,32 @@ impl Flow {
         }
         self.bytes.phase_mut(self.phase).socket_total += bytes as u64;
         self.at_boundary = false;
+    }
+
+    /// Under TLS: `below` bytes moved where `above` bytes did.
+    fn sealed(&mut self, below: u64, above: usize, at_ns: u64, phase: Phase) {
+        if above == 0 && self.at_boundary {
+            self.phase = phase;
+            self.current = phase;
+            self.stamp_ns = at_ns;
+        }
+        self.records[self.phase as usize] += below as i64 - above as i64;
+    }
+
+    /// Puts what TLS added into its layer. Bytes taken in one phase of a record that was read in the phase
+    /// before are a debt of that phase.
+    fn unseal(&mut self) {
+        for index in (1..self.records.len()).rev() {
+            let debt = self.records[index].min(0);
+            self.records[index] -= debt;
+            self.records[index - 1] += debt;
+        }
+        for (phase, records) in Phase::ALL.into_iter().zip(std::mem::take(&mut self.records)) {
+            // The handshake makes the first phase's sum positive; if not, the kernel's count will differ.
+            let layers = self.bytes.phase_mut(phase);
+            layers.tls += records.max(0).unsigned_abs();
+            layers.socket_total += records.max(0).unsigned_abs();
+        }
     }
 
     /// A decoded message says how much of its body is payload; the rest is application framing.
@@ -159,7 +184,7 @@ impl Tap {
 /// A connected socket with its count.
 #[derive(Debug)]
 pub struct Socket {
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
     tap: RefCell<Tap>,
     timeline: Rc<Timeline>,
 }
@@ -201,12 +226,9 @@ impl Books {
 }
 
 impl Socket {
-    /// Connects with TCP_NODELAY and the congestion control that both ends state.
-    pub async fn connect(address: SocketAddr, timeline: Rc<Timeline>) -> io::Result<Rc<Self>> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_nodelay(true)?;
-        set_congestion_control(&socket);
-        let stream = socket.connect(address).await?;
+    /// Connects and shakes hands.
+    pub async fn connect(endpoint: &Endpoint, timeline: Rc<Timeline>) -> io::Result<Rc<Self>> {
+        let stream = endpoint.connect().await?;
         let tap = Tap {
             scanner: Http1::new(),
             lost: false,
@@ -216,7 +238,20 @@ impl Socket {
             shut: false,
             segments: [None; 4],
         };
-        Ok(Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline }))
+        let socket = Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline });
+        socket.account_below(0, 0);
+        Ok(socket)
+    }
+
+    /// Under TLS: counts what moved below while `up` bytes were written and `down` bytes read above.
+    fn account_below(&self, up: usize, down: usize) {
+        let Some((read, written)) = self.stream.borrow_mut().take_below() else { return };
+        let at_ns = clock::now_ns();
+        let phase = self.timeline.phase(at_ns);
+        let tap = &mut *self.tap.borrow_mut();
+        self.with_fd(|fd| tap.enter(phase, fd));
+        tap.up.sealed(written, up, at_ns, phase);
+        tap.down.sealed(read, down, at_ns, phase);
     }
 
     /// A handle for a protocol library.
@@ -229,6 +264,11 @@ impl Socket {
         self.tap.borrow_mut().down.claim(payload_bytes)
     }
 
+    /// The oldest sent message that was not claimed yet is framing: nothing that clients say is an update.
+    pub fn claim_sent(&self) -> Option<Unit> {
+        self.tap.borrow_mut().up.claim(0)
+    }
+
     /// The instant of the last read.
     pub fn last_read_ns(&self) -> u64 {
         self.tap.borrow().down.stamp_ns
@@ -237,7 +277,7 @@ impl Socket {
     /// Half-closes, reads to the other end's FIN, and compares with the kernel over the connection's life.
     pub async fn finish(self: Rc<Self>) -> Books {
         let mut wire = self.wire();
-        let _ = wire.shut_down();
+        let _ = tokio::time::timeout(CLOSING_TIME, wire.shutdown()).await;
         let mut rest = [0; 4096];
         let drained = async { while matches!(wire.read(&mut rest).await, Ok(1..)) {} };
         // A peer that keeps the connection open does not keep us; the kernel's check then judges by state.
@@ -246,6 +286,7 @@ impl Socket {
     }
 
     fn settle(&self) -> Books {
+        self.account_below(0, 0);
         let tap = &mut *self.tap.borrow_mut();
         tap.scanner.settle(&mut tap.up, &mut tap.down);
         let mut unclaimed = 0;
@@ -257,6 +298,8 @@ impl Socket {
                 unclaimed += u64::from(unit.phase < Phase::Drain);
             }
         }
+        tap.down.unseal();
+        tap.up.unseal();
         let mut books = Books {
             received: tap.down.bytes,
             sent: tap.up.bytes,
@@ -304,6 +347,12 @@ impl Wire {
         tap.lost = tap.lost || tap.scanner.down(bytes, &mut tap.down).is_err();
     }
 
+    /// The peer will send no more: a body that lasts until then is whole.
+    fn ended(&self) {
+        let tap = &mut *self.0.tap.borrow_mut();
+        tap.scanner.settle(&mut tap.up, &mut tap.down);
+    }
+
     fn sent(&self, mut bytes: usize, pieces: &[IoSlice<'_>]) {
         let at_ns = clock::now_ns();
         let phase = self.0.timeline.phase(at_ns);
@@ -333,10 +382,15 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        let room = buf.remaining() > 0;
         let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let read = buf.filled().len() - before;
+        if read > 0 {
             self.received(&buf.filled()[before..]);
+        } else if room && matches!(result, Poll::Ready(Ok(()))) {
+            self.ended();
         }
+        self.0.account_below(0, read);
         result
     }
 }
@@ -346,6 +400,7 @@ impl AsyncWrite for Wire {
         let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = result {
             self.sent(written, &[IoSlice::new(bytes)]);
+            self.0.account_below(written, 0);
         }
         result
     }
@@ -358,6 +413,7 @@ impl AsyncWrite for Wire {
         let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(cx, pieces);
         if let Poll::Ready(Ok(written)) = result {
             self.sent(written, pieces);
+            self.0.account_below(written, 0);
         }
         result
     }
@@ -367,22 +423,18 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx)
+        let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_flush(cx);
+        self.0.account_below(0, 0);
+        result
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shut_down())
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let notified = ready!(self.0.stream.borrow_mut().poll_notify(cx));
+        self.0.account_below(0, 0);
+        // A TLS that cannot say goodbye is still closed below.
+        Poll::Ready(self.shut_down().and(notified))
     }
 }
-
-#[cfg(target_os = "linux")]
-fn set_congestion_control(socket: &TcpSocket) {
-    // Where cubic is not to be had, the one in force is used; the manifest names it.
-    let _ = socket2::SockRef::from(socket).set_tcp_congestion(b"cubic");
-}
-
-#[cfg(not(target_os = "linux"))]
-fn set_congestion_control(_socket: &TcpSocket) {}
 
 #[cfg(test)]
 mod tests {
@@ -415,6 +467,32 @@ mod tests {
         assert!(flow.bytes.balanced(), "{:?}", flow.bytes);
         assert_eq!(flow.bytes.phase(Phase::WarmUp).socket_total, 7);
         assert_eq!(flow.bytes.phase(Phase::Measure).app_framing, 2);
+    }
+
+    #[test]
+    fn what_tls_adds_is_a_layer_and_a_record_taken_late_is_a_debt_of_the_phase_before() {
+        let mut flow = Flow::new();
+        flow.sealed(700, 0, 1, Phase::Connect);
+        // A record of 122 bytes is read in the warm-up and taken in two halves, the second in the window.
+        flow.moved(50, 2, Phase::WarmUp);
+        flow.count(Part::Body, 50);
+        flow.message(50);
+        flow.boundary();
+        flow.sealed(122, 50, 2, Phase::WarmUp);
+        flow.moved(50, 3, Phase::Measure);
+        flow.count(Part::Body, 50);
+        flow.message(50);
+        flow.sealed(0, 50, 3, Phase::Measure);
+        flow.claim(50).unwrap();
+        flow.claim(50).unwrap();
+        flow.unseal();
+        assert!(flow.bytes.balanced(), "{:?}", flow.bytes);
+        let of = |phase| (flow.bytes.phase(phase).tls, flow.bytes.phase(phase).socket_total);
+        assert_eq!(
+            [of(Phase::Connect), of(Phase::WarmUp), of(Phase::Measure)],
+            [(700, 700), (22, 72), (0, 50)]
+        );
+        assert_eq!(flow.bytes.socket_total(), 822);
     }
 
     #[test]

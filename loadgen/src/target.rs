@@ -1,33 +1,26 @@
-//! The server of a trial: a fresh process of our own binary, told what to do over its stdin, asked over HTTP.
-//!
-//! This is the one file of the load generator that knows the `servers` crate.
+//! The server of a trial: the reference server, or somebody else's. The trial asks both the same questions.
 
-use std::{
-    io,
-    net::SocketAddr,
-    ops::Range,
-    path::Path,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
 
-pub use servers::stats as servers_stats;
-use servers::{
-    control::{Command, Hello, Reply, Start},
-    stats::Stats,
-};
+use measurement::offset::Exchange;
 use ticker::{Anchor, clock};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout},
-    time::timeout,
+
+use crate::{
+    endpoint::{Endpoint, EndpointError},
+    plan::VariantPlan,
+    process::{self, Cores, Usage},
 };
 
-use crate::{clients::HEARTBEAT, plan::VariantPlan, process::Cores};
+mod control;
+mod peer;
+mod reference;
 
-const START_TIME: Duration = Duration::from_secs(10);
-/// Connections of the server beyond its clients: the control plane's, and a few that are closing.
-const SPARE_CONNECTIONS: u32 = 16;
+use peer::PeerServer;
+use reference::Reference;
+pub use reference::{start_message, stats};
+use stats::Stats;
+
+/// How long a server may take to end.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// What can go wrong with the server.
@@ -45,151 +38,122 @@ pub enum TargetError {
         found: String,
     },
     /// It ended by itself.
-    #[error("the server ended by itself ({0})")]
-    Ended(ExitStatus),
+    #[error("the server ended by itself ({status}){said}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The last that it printed.
+        said: String,
+    },
     /// It could not be told or asked.
     #[error("failed to talk to the server: {0}")]
     Pipe(#[from] io::Error),
     /// Its control endpoints did not answer.
     #[error("failed to ask the server: {0}")]
     Http(#[from] reqwest::Error),
-}
-
-/// What `/clock` answers, as far as it matters here.
-#[derive(serde::Deserialize)]
-struct Reading {
-    mono_ns: u64,
+    /// There is nowhere to connect.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 /// A running server.
-pub struct Target {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its process.
-    pub pid: u32,
-    child: Child,
-    stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-    http: reqwest::Client,
+pub enum Target {
+    /// Ours, fresh.
+    Reference(Box<Reference>),
+    /// Somebody else's.
+    Peer(Box<PeerServer>),
 }
 
 impl Target {
-    /// Starts the embedded server for a variant and waits until it is ready.
+    /// Starts or finds the server of a variant and waits until it is ready.
     ///
-    /// `program` is a `loadgen` binary, in a run the one that runs.
-    pub async fn start(program: &Path, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
-        let mut command = tokio::process::Command::new(program);
-        command.args(arguments(variant, cores));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        // Ctrl-C is for us: the server ends when it is told to, or when our end of its stdin closes.
-        command.process_group(0);
-        let mut child = command.spawn().map_err(TargetError::Spawn)?;
-        let stdin = child.stdin.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdin")))?;
-        let stdout = child.stdout.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdout")))?;
-        let mut lines = BufReader::new(stdout).lines();
-        let hello: Hello = read(&mut lines, "its address").await?;
-        let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
-        let target = Self { address: hello.address, pid: hello.pid, child, stdin, lines, http };
-        target.http.get(target.url("/healthz")).send().await?.error_for_status()?;
-        target.check_clock().await?;
-        Ok(target)
-    }
-
-    /// One-way delays are differences of two processes' readings: both must read the same clock.
-    async fn check_clock(&self) -> Result<(), TargetError> {
-        let before_ns = clock::now_ns();
-        let answer = self.http.get(self.url("/clock")).send().await?.error_for_status()?;
-        let reading: Reading = answer.json().await?;
-        let after_ns = clock::now_ns();
-        if (before_ns..=after_ns).contains(&reading.mono_ns) {
-            return Ok(());
-        }
-        let found = format!("{} outside {before_ns} to {after_ns}", reading.mono_ns);
-        Err(TargetError::Unexpected { expected: "a reading of our own monotonic clock", found })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    /// Tells the server when to publish, and waits for its acknowledgement.
-    pub async fn publish(&mut self, start: Start) -> Result<(), TargetError> {
-        let mut line = serde_json::to_string(&Command::Start(start)).map_err(io::Error::other)?;
-        line.push('\n');
-        self.stdin.write_all(line.as_bytes()).await?;
-        match read(&mut self.lines, "an acknowledgement").await? {
-            Reply::Ack(_) => Ok(()),
-            Reply::Error(found) => Err(TargetError::Unexpected { expected: "an acknowledgement", found }),
+    /// `program` is a `loadgen` binary, in a run the one that runs; what a server of somebody else's prints goes
+    /// into a file in `folder`.
+    pub async fn start(
+        program: &Path,
+        variant: &VariantPlan,
+        cores: &Cores,
+        folder: Option<&Path>,
+    ) -> Result<Self, TargetError> {
+        match &variant.peer {
+            None => Ok(Self::Reference(Box::new(Reference::start(program, variant, cores).await?))),
+            Some(peer) => Ok(Self::Peer(Box::new(PeerServer::start(variant, peer, cores, folder).await?))),
         }
     }
 
-    /// The server's counters.
-    pub async fn stats(&self) -> Result<Stats, TargetError> {
-        Ok(self.http.get(self.url("/stats")).send().await?.error_for_status()?.json().await?)
+    /// Where clients connect.
+    pub fn endpoint(&self) -> Arc<Endpoint> {
+        match self {
+            Self::Reference(reference) => Arc::new(Endpoint::reference(reference.address)),
+            Self::Peer(peer) => Arc::new(peer.endpoint.clone()),
+        }
+    }
+
+    /// What its process used so far; `None` where no process is known.
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Reference(reference) => process::usage(reference.pid),
+            Self::Peer(peer) => process::usage_of_tree(peer.pid?),
+        }
+    }
+
+    /// Tells the server when to publish. Somebody else's publishes as it likes.
+    pub async fn publish(
+        &mut self,
+        anchor: Anchor,
+        t0_ns: u64,
+        window: &std::ops::Range<u64>,
+    ) -> Result<(), TargetError> {
+        match self {
+            Self::Reference(reference) => reference.publish(start_message(anchor, t0_ns, window)).await,
+            Self::Peer(_) => Ok(()),
+        }
+    }
+
+    /// The server's counters; `None` where it has none that we could read.
+    pub async fn stats(&self) -> Option<Stats> {
+        match self {
+            Self::Reference(reference) => reference.stats().await.ok(),
+            Self::Peer(_) => None,
+        }
+    }
+
+    /// The best of some exchanges with the server's clock, and how many there were. On one host the wall clock is
+    /// the exchange, without a way.
+    pub async fn exchange(&self) -> Result<(Option<Exchange>, u64), TargetError> {
+        match self {
+            Self::Reference(_) => Ok((None, 0)),
+            Self::Peer(peer) => peer.exchange().await,
+        }
     }
 
     /// Ends when the server does, which it should not do by itself.
     pub async fn ended(&mut self) -> TargetError {
-        match self.child.wait().await {
-            Ok(status) => TargetError::Ended(status),
-            Err(error) => TargetError::Pipe(error),
+        match self {
+            Self::Reference(reference) => reference.ended().await,
+            Self::Peer(peer) => peer.ended().await,
         }
     }
 
-    /// Tells the server to stop and waits; one that does not is killed.
-    pub async fn stop(mut self) -> Result<(), TargetError> {
-        drop(self.stdin);
-        match timeout(STOP_TIME, self.child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(TargetError::Ended(status)),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => {
-                self.child.kill().await?;
-                Err(TargetError::Unexpected {
-                    expected: "the server's end",
-                    found: format!("none in {STOP_TIME:?}"),
-                })
-            }
+    /// Tells the server to stop and waits; one that does not is killed. One that was not started here stays.
+    pub async fn stop(self) -> Result<(), TargetError> {
+        match self {
+            Self::Reference(reference) => reference.stop().await,
+            Self::Peer(peer) => peer.stop().await,
         }
     }
 }
 
-/// When to publish, and which part of it is measured, in nanoseconds after t0.
-pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
-    Start { anchor, t0_ns, window_from_ns: window.start, window_to_ns: window.end }
-}
-
-fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
-    let feed = &variant.feed;
-    let cpus: Vec<String> = cores.server.iter().map(u32::to_string).collect();
-    let mut arguments: Vec<String> = ["serve", "--control", "stdio", "--listen", "127.0.0.1:0"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain([format!("--symbols={}", feed.symbols)])
-        .chain([format!("--updates-per-second={}", feed.updates_per_second)])
-        .chain([format!("--arrivals={}", feed.arrivals.name())])
-        .chain([format!("--quote-bytes={}", feed.quote_bytes)])
-        .chain([format!("--seed={}", feed.seed)])
-        .chain([format!("--max-connections={}", variant.load.clients + SPARE_CONNECTIONS)])
-        .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
-        .collect();
-    if cfg!(target_os = "linux") {
-        arguments.push(format!("--cpus={}", cpus.join(",")));
+/// The wall clock against ours, as an exchange without a way.
+fn wall_clock() -> Exchange {
+    let before = clock::now_ns();
+    let anchor = Anchor::now();
+    let after = clock::now_ns();
+    let middle = i64::try_from(anchor.mono_ns).unwrap_or(i64::MAX);
+    let half = ((after - before) / 2) as i64;
+    Exchange {
+        asked_ns: middle - half,
+        server_ns: i64::try_from(anchor.unix_ns).unwrap_or(i64::MAX),
+        answered_ns: middle + half,
     }
-    if variant.counted_by_server() {
-        // Nobody else counts the pooled client's bytes.
-        arguments.push("--scan".to_owned());
-    }
-    arguments
-}
-
-async fn read<T: serde::de::DeserializeOwned>(
-    lines: &mut Lines<BufReader<ChildStdout>>,
-    expected: &'static str,
-) -> Result<T, TargetError> {
-    let found = match timeout(START_TIME, lines.next_line()).await {
-        Ok(line) => line?.unwrap_or_else(|| "the end of its output".to_owned()),
-        Err(_) => format!("nothing in {START_TIME:?}"),
-    };
-    serde_json::from_str(&found).map_err(|_| TargetError::Unexpected { expected, found })
 }

@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use measurement::{ledger::Phase, recorder::Frame, result::Trial};
-use servers_stats::Stats;
+use measurement::{ledger::Phase, offset::Exchange, recorder::Frame, result::Trial};
 use ticker::{Anchor, Timetable, clock};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -18,9 +17,10 @@ use crate::{
     assemble::{self, Evidence},
     clients,
     events::{Event, Listener},
+    peers,
     plan::VariantPlan,
     process::{self, Cores, Usage},
-    target::{Target, TargetError, servers_stats},
+    target::{Target, TargetError, stats::Stats},
     worker::{self, Found, Job, Live, Stage},
 };
 
@@ -49,6 +49,8 @@ pub struct Setting<'a> {
     pub anchor: Anchor,
     /// Cancelled when the user asks to stop.
     pub stop: CancellationToken,
+    /// Where files of the trial go; without it there are none.
+    pub folder: Option<&'a Path>,
     /// Who hears of progress.
     pub listener: &'a mut dyn Listener,
 }
@@ -67,11 +69,18 @@ enum Interruption {
 /// Runs a trial. A trial that cannot be run is one with its error, never a hole.
 pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial {
     let started_at = assemble::date(clock::unix_ns());
-    let mut target = match Target::start(setting.program, variant, &setting.cores).await {
+    let mut target = match Target::start(setting.program, variant, &setting.cores, setting.folder).await {
         Ok(target) => target,
         Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
-    let before = process::usage(target.pid);
+    let (before_clock, exchanges) = match target.exchange().await {
+        Ok(exchange) => exchange,
+        Err(error) => {
+            let _ = target.stop().await;
+            return assemble::failed(variant, started_at, error.to_string());
+        }
+    };
+    let before = target.usage();
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
         Err(error) => {
@@ -82,21 +91,49 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let ended = crew.phases(&mut target, setting, &mut marks).await;
     let dead = matches!(ended, Err(Interruption::Target(_)));
     let window_ns = crew.close(ended.is_err());
-    let found = match crew.join().await {
+    let t0_ns = crew.t0_ns;
+    let mut found = match crew.join().await {
         Ok(found) => found,
         Err(error) => return assemble::failed(variant, started_at, format!("a worker failed: {error}")),
     };
     let last_stats = if dead { None } else { settled(&target).await };
+    let after_clock = if dead { None } else { target.exchange().await.ok() };
     let stopped = if dead { Ok(()) } else { target.stop().await };
     let error =
         ended.err().map(|error| error.to_string()).or_else(|| stopped.err().map(|error| error.to_string()));
+    let error = error.map(|error| variant.redact(&error));
     let Some(window_ns) = window_ns else {
         let why = error.unwrap_or_else(|| "no window".to_owned());
-        let detail = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        let detail = found.errors.first().map(|error| format!(" ({})", variant.redact(error)));
+        let detail = detail.unwrap_or_default();
         return assemble::failed(variant, started_at, format!("{why}{detail}"));
     };
-    let evidence = Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error };
+    let after_exchanges = after_clock.map_or(0, |(_, exchanges)| exchanges);
+    let clocks = Clocks {
+        before: before_clock,
+        after: after_clock.and_then(|(exchange, _)| exchange),
+        exchanges: exchanges + after_exchanges,
+    };
+    let learned = match (&variant.peer, t0_ns) {
+        (Some(peer), Some(t0_ns)) => {
+            let window = t0_ns + window_ns.start..t0_ns + window_ns.end;
+            Some(peers::learn(variant, peer, &mut found, &clocks, window))
+        }
+        (Some(_) | None, _) => None,
+    };
+    let evidence =
+        Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error, learned };
     assemble::trial(variant, started_at, &found, &evidence)
+}
+
+/// Exchanges with the server's clock.
+pub struct Clocks {
+    /// The best one before the load.
+    pub before: Option<Exchange>,
+    /// The best one after it.
+    pub after: Option<Exchange>,
+    /// How many there were.
+    pub exchanges: u64,
 }
 
 /// Readings at the edges of the window.
@@ -127,9 +164,9 @@ impl Mark {
     async fn read(target: &Target) -> Self {
         Self {
             at_ns: clock::now_ns(),
-            server: process::usage(target.pid),
+            server: target.usage(),
             loadgen: process::usage(std::process::id()),
-            stats: target.stats().await.ok(),
+            stats: target.stats().await,
         }
     }
 }
@@ -150,13 +187,17 @@ impl Crew {
         let window = variant.window_ns();
         let drain = clients::drain(variant.kind, &variant.options) + LEAD + Duration::from_secs(5);
         let horizon_ns = window.end + drain.as_nanos() as u64;
-        let table = Timetable::new(&variant.feed, horizon_ns).map_err(io::Error::other)?;
+        let table = match &variant.peer {
+            None => Timetable::new(&variant.feed, horizon_ns).map_err(io::Error::other)?,
+            Some(_) => Timetable::heard([], 0),
+        };
         let coalesces = clients::coalesces(variant.kind, &variant.options);
         let asked = clients::acts_on_a_timetable(variant.kind);
         let frame = Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces, asked };
         let started_ns = clock::now_ns();
         let (stage, stages) = watch::channel(Stage::Connect);
         let clients = variant.load.clients;
+        let endpoint = target.endpoint();
         let count = (setting.cores.loadgen.len() as u32).clamp(1, clients);
         let mut crew = Self {
             variant: Arc::clone(variant),
@@ -172,7 +213,8 @@ impl Crew {
             let job = Job {
                 variant: Arc::clone(variant),
                 seed: setting.seed,
-                address: target.address,
+                endpoint: Arc::clone(&endpoint),
+                listening: None,
                 clients: share(number)..share(number + 1),
                 frame: crew.frame.clone(),
                 anchor: setting.anchor,
@@ -205,11 +247,10 @@ impl Crew {
         marks: &mut Marks,
     ) -> Result<(), Interruption> {
         self.connect(target, setting).await?;
-        marks.connected_stats = target.stats().await.ok();
+        marks.connected_stats = target.stats().await;
         let window = self.variant.window_ns();
         let t0_ns = clock::now_ns() + LEAD.as_nanos() as u64;
-        let start = crate::target::start_message(setting.anchor, t0_ns, &window);
-        target.publish(start).await?;
+        target.publish(setting.anchor, t0_ns, &window).await?;
         self.stage.send_replace(Stage::Run { t0_ns });
         self.t0_ns = Some(t0_ns);
         self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, || false).await?;
@@ -219,7 +260,9 @@ impl Crew {
         let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
         let seqs = self.frame.seqs();
         let expected = (seqs.end - seqs.start) * u64::from(self.variant.load.clients);
-        let all_here = || self.delivered() >= expected;
+        // How much somebody else's feed holds nobody knows: the whole drain is waited for.
+        let known = self.variant.peer.is_none();
+        let all_here = || known && self.delivered() >= expected;
         self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
     }
 
@@ -308,7 +351,7 @@ impl Crew {
 async fn settled(target: &Target) -> Option<Stats> {
     let until_ns = clock::now_ns() + SETTLE_TIME.as_nanos() as u64;
     loop {
-        let stats = target.stats().await.ok()?;
+        let stats = target.stats().await?;
         // The one that is open is the connection that asks.
         if stats.connections.open <= 1 || clock::now_ns() > until_ns {
             return Some(stats);

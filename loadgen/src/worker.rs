@@ -5,7 +5,6 @@
 use std::{
     cell::{Cell, RefCell},
     io,
-    net::SocketAddr,
     ops::Range,
     rc::Rc,
     sync::{
@@ -16,12 +15,16 @@ use std::{
     time::Duration,
 };
 
-use measurement::recorder::{Frame, Recorder, Recording};
-use ticker::{Anchor, clock};
+use measurement::{
+    recorder::{Frame, Recorder, Recording},
+    tape::{Heard, Tape},
+};
+use ticker::{Anchor, QuoteView, clock};
 use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
-    clients,
+    clients::{self, mapping::Mapping, message::Seen},
+    endpoint::Endpoint,
     pacer::Pacer,
     plan::VariantPlan,
     process,
@@ -61,7 +64,9 @@ pub struct Job {
     /// Seed of the phases of polls.
     pub seed: u64,
     /// Where the server listens.
-    pub address: SocketAddr,
+    pub endpoint: Arc<Endpoint>,
+    /// Takes messages as they come, unread: for those who want to see what a server says.
+    pub listening: Option<Listening>,
     /// Numbers of this worker's clients among all of the trial.
     pub clients: Range<u32>,
     /// Schedule and window; t0 comes with [`Stage::Run`].
@@ -74,6 +79,9 @@ pub struct Job {
     pub core: Option<u32>,
 }
 
+/// Takes a message and its type.
+pub type Listening = Arc<dyn Fn(&[u8], Option<&str>) + Send + Sync>;
+
 /// Live counts of one worker, for progress and for the end of the drain.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -85,6 +93,8 @@ pub struct Live {
     pub delivered: AtomicU64,
     /// Connections lost unexpectedly.
     pub disconnected: AtomicU64,
+    /// Connections opened again after the server closed them between two requests.
+    pub reconnected: AtomicU64,
 }
 
 /// What a worker found.
@@ -101,6 +111,10 @@ pub struct Found {
     pub connected: u64,
     /// Connections lost before that.
     pub disconnected: u64,
+    /// Connections opened again.
+    pub reconnected: u64,
+    /// What clients of somebody else's feed heard, one tape a worker.
+    pub tapes: Vec<Tape>,
 }
 
 impl Found {
@@ -114,6 +128,8 @@ impl Found {
         self.errors.extend(other.errors);
         self.connected += other.connected;
         self.disconnected += other.disconnected;
+        self.reconnected += other.reconnected;
+        self.tapes.extend(other.tapes);
     }
 }
 
@@ -134,11 +150,19 @@ pub fn spawn(
 }
 
 async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io::Result<Found> {
-    let recorder = Recorder::new(job.frame.clone(), job.clients.len(), job.clients.start == 0);
+    // Somebody else's schedule is learned from tapes; the recorder then keeps only what the clients do.
+    let peer = job.variant.peer.as_ref();
+    let tape = peer.map(|_| RefCell::new(Tape::new(job.clients.len())));
+    let mapping = peer.and_then(|peer| Mapping::new(&peer.message));
+    let recorder =
+        Recorder::new(job.frame.clone(), job.clients.len(), job.clients.start == 0 && tape.is_none());
     let http =
         if job.variant.counted_by_server() { Some(pooled_client().map_err(io::Error::other)?) } else { None };
     let worker = Rc::new(Worker {
         recorder: RefCell::new(recorder),
+        tape,
+        mapping,
+        listening: job.listening.clone(),
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
         errors: RefCell::default(),
@@ -153,7 +177,11 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let probe = tokio::task::spawn_local(probe(Rc::clone(&worker)));
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..worker.job.clients.len() {
-        tasks.spawn_local(clients::run(Client { index, worker: Rc::clone(&worker) }));
+        tasks.spawn_local(clients::run(Client {
+            index,
+            worker: Rc::clone(&worker),
+            seen: RefCell::default(),
+        }));
     }
     follow(&worker, &mut stage).await;
     let closing = async { while tasks.join_next().await.is_some() {} };
@@ -177,6 +205,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         errors: worker.errors.into_inner(),
         connected: worker.live.connected.load(Ordering::Relaxed),
         disconnected: worker.live.disconnected.load(Ordering::Relaxed),
+        reconnected: worker.live.reconnected.load(Ordering::Relaxed),
+        tapes: worker.tape.map(RefCell::into_inner).into_iter().collect(),
     })
 }
 
@@ -224,8 +254,14 @@ fn pooled_client() -> reqwest::Result<reqwest::Client> {
 
 /// What a worker's clients share.
 pub struct Worker {
-    /// Receptions.
+    /// Receptions of a planned feed; of any, what clients do by themselves.
     pub recorder: RefCell<Recorder>,
+    /// Receptions of a feed whose schedule is not known.
+    tape: Option<RefCell<Tape>>,
+    /// How messages are read that are not the ticker's own.
+    pub(crate) mapping: Option<Mapping>,
+    /// See [`Job::listening`].
+    pub(crate) listening: Option<Listening>,
     /// Which phase an instant belongs to.
     pub timeline: Rc<Timeline>,
     /// Planned instants.
@@ -268,6 +304,8 @@ pub struct Client {
     pub index: usize,
     /// The worker.
     pub worker: Rc<Worker>,
+    /// What it has of a server that tells everything each time.
+    pub(crate) seen: RefCell<Seen>,
 }
 
 impl Client {
@@ -281,6 +319,11 @@ impl Client {
         &self.worker.job.variant
     }
 
+    /// Where the server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.worker.job.endpoint
+    }
+
     /// Waits for this client's place on the connect ramp.
     pub async fn ramp(&self) {
         let load = &self.plan().load;
@@ -290,12 +333,15 @@ impl Client {
 
     /// Opens a counted socket to the server.
     pub async fn connect(&self) -> io::Result<Rc<Socket>> {
-        Socket::connect(self.worker.job.address, Rc::clone(&self.worker.timeline)).await
+        Socket::connect(self.endpoint(), Rc::clone(&self.worker.timeline)).await
     }
 
     /// The stream stands and its first snapshot is here; connecting began at `from_ns`.
     pub fn connected(&self, from_ns: u64, at_ns: u64) {
-        self.worker.recorder.borrow_mut().connected(self.index, from_ns, at_ns);
+        match &self.worker.tape {
+            None => self.worker.recorder.borrow_mut().connected(self.index, from_ns, at_ns),
+            Some(tape) => tape.borrow_mut().connected(self.index, from_ns, at_ns),
+        }
         self.worker.live.connected.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -311,19 +357,67 @@ impl Client {
         let _ = stage.wait_for(|stage| *stage == Stage::Close).await;
     }
 
-    /// Records a snapshot.
-    pub fn snapshot(&self, last: u64, seqs: impl Iterator<Item = u64>, at_ns: u64) {
-        self.worker.recorder.borrow_mut().snapshot(self.index, last, seqs, at_ns);
+    /// Records a snapshot of the ticker's own.
+    pub fn snapshot<'a>(&self, last: u64, quotes: impl Iterator<Item = QuoteView<'a>>, at_ns: u64) {
+        let Some(tape) = &self.worker.tape else {
+            let seqs = quotes.map(|quote| quote.seq);
+            return self.worker.recorder.borrow_mut().snapshot(self.index, last, seqs, at_ns);
+        };
+        let mut tape = tape.borrow_mut();
+        quotes.for_each(|quote| tape.shown(self.index, &heard(&quote), at_ns));
+        tape.snapshot(self.index, last, at_ns);
     }
 
-    /// Records the quotes of one message, `(seq, sent in Unix microseconds)` each.
-    pub fn quotes(&self, quotes: impl Iterator<Item = (u64, u64)>, at_ns: u64) {
-        let mut recorder = self.worker.recorder.borrow_mut();
-        for (seq, sent_us) in quotes {
-            recorder.quote(self.index, seq, self.worker.job.anchor.mono_ns_of(sent_us), at_ns);
+    /// Records the ticker's own quotes of one message.
+    pub fn quotes<'a>(&self, quotes: impl Iterator<Item = QuoteView<'a>>, at_ns: u64) {
+        let Some(tape) = &self.worker.tape else {
+            let mut recorder = self.worker.recorder.borrow_mut();
+            for quote in quotes {
+                recorder.quote(self.index, quote.seq, self.worker.job.anchor.mono_ns_of(quote.sent), at_ns);
+            }
+            recorder.batch_end(self.index, at_ns);
+            self.worker.live.delivered.store(recorder.delivered(), Ordering::Relaxed);
+            return;
+        };
+        let mut tape = tape.borrow_mut();
+        tape.message();
+        quotes.for_each(|quote| tape.update(self.index, &heard(&quote), at_ns));
+        self.worker.live.delivered.store(tape.len(), Ordering::Relaxed);
+    }
+
+    /// Records the updates of one message of somebody else's feed; with `opening` they are where the client
+    /// stands, up to `newest`.
+    pub fn heard<'a>(
+        &self,
+        updates: impl Iterator<Item = Heard<'a>>,
+        newest: Option<u64>,
+        opening: bool,
+        at_ns: u64,
+    ) {
+        let Some(tape) = &self.worker.tape else { return };
+        let mut tape = tape.borrow_mut();
+        if opening {
+            updates.for_each(|update| tape.shown(self.index, &update, at_ns));
+            if let Some(newest) = newest {
+                tape.snapshot(self.index, newest, at_ns);
+            }
+            return;
         }
-        recorder.batch_end(self.index, at_ns);
-        self.worker.live.delivered.store(recorder.delivered(), Ordering::Relaxed);
+        tape.message();
+        updates.for_each(|update| tape.update(self.index, &update, at_ns));
+        self.worker.live.delivered.store(tape.len(), Ordering::Relaxed);
+    }
+
+    /// A message that the rules of the scenario read nothing in.
+    pub fn skipped(&self, text: &str) {
+        if let Some(tape) = &self.worker.tape {
+            tape.borrow_mut().skip(text);
+        }
+    }
+
+    /// The server closed the connection between two requests, and it was opened again.
+    pub fn reconnected(&self) {
+        self.worker.live.reconnected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds payload that was decoded from a connection that is not ours to count.
@@ -349,6 +443,17 @@ impl Client {
     pub fn disconnected(&self, error: &ClientError) {
         self.worker.live.disconnected.fetch_add(1, Ordering::Relaxed);
         self.worker.note_error(format!("client {}: {error}", self.number()));
+    }
+}
+
+/// A quote of the ticker's own as a tape takes it.
+fn heard<'a>(quote: &QuoteView<'a>) -> Heard<'a> {
+    let unix_ns = |us: u64| i64::try_from(us).ok()?.checked_mul(1_000);
+    Heard {
+        sequence: Some(quote.seq),
+        symbol: Some(quote.sym),
+        due_ns: unix_ns(quote.due),
+        sent_ns: unix_ns(quote.sent),
     }
 }
 
@@ -381,6 +486,17 @@ pub enum ClientError {
         /// What the protocol wants.
         expected: &'static str,
     },
+    /// A body of another kind.
+    #[error("the answer's type is {found}, expected {expected}")]
+    Type {
+        /// Its Content-Type.
+        found: String,
+        /// What the transport wants.
+        expected: &'static str,
+    },
+    /// A body that is compressed.
+    #[error("the answer is compressed ({0}), expected it as it is: it was not asked for")]
+    Coding(String),
     /// A message that is not the ticker's.
     #[error("failed to read a message: {0}")]
     Message(#[from] serde_json::Error),

@@ -56,7 +56,12 @@ async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
         only: vec![kind.name().to_owned()],
         quick: false,
     };
-    let plan = scenario::load("ticker", &overrides).expect("the shipped scenario is valid");
+    let every: String =
+        Transport::ALL.iter().map(|kind| format!("[[transport]]\nkind = \"{kind}\"\n")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("every.toml");
+    std::fs::write(&path, every).unwrap();
+    let plan = scenario::load(path.to_str().unwrap(), &overrides).expect("the scenario is valid");
     let variant = Arc::new(plan.variants[0].clone());
     assert_eq!(variant.kind, kind);
     let mut setting = Setting {
@@ -65,6 +70,7 @@ async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
         cores,
         anchor: Anchor::now(),
         stop: CancellationToken::new(),
+        folder: None,
         listener: &mut Silent,
     };
     tokio::time::timeout(LIMIT, trial::run(&variant, &mut setting)).await.expect("the trial is bounded")
@@ -154,6 +160,9 @@ async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSet
     let mut bytes = Vec::new();
     let ask = |after: usize| match kind {
         Transport::Polling => format!("GET /quotes?after={after} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        Transport::LongPolling => {
+            format!("GET /quotes/wait?after={after} HTTP/1.1\r\nHost: {address}\r\n\r\n")
+        }
         Transport::Sse => format!("GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n"),
         Transport::WebSocket => format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -169,8 +178,16 @@ async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSet
         while let Some(quote) = take_quote(&mut bytes, feed.quote_bytes as usize) {
             seen.push(without_sent(&quote));
         }
-        if kind == Transport::Polling {
+        if matches!(kind, Transport::Polling | Transport::LongPolling) {
+            // Late enough for the rest of the answer to be here; an answer that is held is then one more.
             tokio::time::sleep(Duration::from_millis(20)).await;
+            while let Ok(read) = stream.try_read(&mut part) {
+                assert!(read > 0, "{kind}: the server closed");
+                bytes.extend_from_slice(&part[..read]);
+            }
+            while let Some(quote) = take_quote(&mut bytes, feed.quote_bytes as usize) {
+                seen.push(without_sent(&quote));
+            }
             stream.write_all(ask(seen.len()).as_bytes()).await.unwrap();
         }
     }

@@ -2,6 +2,10 @@
 //!
 //! A pure function of a trial and of what only the runner saw. Noise voids timing and cost, never counts and bytes.
 
+mod peer;
+
+pub use peer::PeerEvidence;
+
 use crate::result::{Class, Classes, Finding, Histogram, Process, Severity, Trial, Validity, Verdict};
 
 /// The generator's lag may be this much whatever the delays are.
@@ -40,6 +44,8 @@ pub struct Evidence {
     pub refused: u64,
     /// What the first client that failed said.
     pub first_error: Option<String>,
+    /// What was learned of somebody else's feed.
+    pub peer: Option<PeerEvidence>,
 }
 
 /// The two ends' totals over the connections' lives.
@@ -59,6 +65,9 @@ pub fn judge(trial: &mut Trial, evidence: &Evidence) {
     bytes(&mut findings, trial, evidence);
     generator(&mut findings, trial, evidence);
     lags(&mut findings, trial);
+    if let Some(evidence) = &evidence.peer {
+        peer::judge(&mut findings, trial, evidence);
+    }
     trial.validity = findings.verdict();
 }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Transport {
     /// The client asks on a fixed timetable (AJAX polling).
     Polling,
+    /// The client asks, and the server holds the answer until there is news (RFC 6202 section 2).
+    LongPolling,
     /// Server-sent events, `text/event-stream` (WHATWG HTML, section 9.2).
     Sse,
     /// The WebSocket protocol (RFC 6455).
@@ -19,12 +21,13 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 3] = [Self::Polling, Self::Sse, Self::WebSocket];
+    pub const ALL: [Self; 4] = [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Polling => "polling",
+            Self::LongPolling => "long-polling",
             Self::Sse => "sse",
             Self::WebSocket => "websocket",
         }
@@ -34,6 +37,7 @@ impl Transport {
     pub fn summary(self) -> &'static str {
         match self {
             Self::Polling => "the client asks for what is new on a fixed timetable",
+            Self::LongPolling => "the client asks, and the answer is held until there is news",
             Self::Sse => "one long HTTP response, an event for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
         }

@@ -23,16 +23,15 @@ impl<'a> Envelope<'a> {
         self.quotes.iter().map(|quote| quote.get().len() as u64).sum()
     }
 
-    /// Sequence number and publication time of each quote.
-    pub(super) fn quotes(&self) -> serde_json::Result<Vec<(u64, u64)>> {
+    /// Each quote.
+    pub(super) fn quotes(&self) -> serde_json::Result<Vec<QuoteView<'a>>> {
         self.quotes.iter().map(|quote| parse_quote(quote.get().as_bytes())).collect()
     }
 }
 
-/// Sequence number, and publication time in Unix microseconds.
-pub(super) fn parse_quote(text: &[u8]) -> serde_json::Result<(u64, u64)> {
-    let quote: QuoteView<'_> = serde_json::from_slice(text)?;
-    Ok((quote.seq, quote.sent))
+/// One quote.
+pub(super) fn parse_quote(text: &[u8]) -> serde_json::Result<QuoteView<'_>> {
+    serde_json::from_slice(text)
 }
 
 /// Whether a message of a push stream is an envelope and not a quote.

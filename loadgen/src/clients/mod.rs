@@ -12,10 +12,16 @@ use crate::{
 };
 
 mod envelope;
+mod exchange;
+mod long_polling;
+pub(crate) mod mapping;
+pub(crate) mod message;
 mod polling;
 mod request;
 mod sse;
 mod websocket;
+
+pub use mapping::check_pattern;
 
 /// The reference servers' heartbeat period, the same for every transport.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -24,8 +30,30 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 pub fn keys(kind: Transport) -> &'static [&'static str] {
     match kind {
         Transport::Polling => polling::KEYS,
+        Transport::LongPolling => long_polling::KEYS,
         Transport::Sse => sse::KEYS,
         Transport::WebSocket => websocket::KEYS,
+    }
+}
+
+/// Schemes of a url that the transport is reached by.
+pub fn schemes(kind: Transport) -> &'static [&'static str] {
+    match kind {
+        Transport::Polling => polling::SCHEMES,
+        Transport::LongPolling => long_polling::SCHEMES,
+        Transport::Sse => sse::SCHEMES,
+        Transport::WebSocket => websocket::SCHEMES,
+    }
+}
+
+/// Keys of `[transport.open]` and `[transport.message]` that mean something to this transport, besides those
+/// that do to all.
+pub fn peer_keys(kind: Transport) -> &'static [&'static str] {
+    match kind {
+        Transport::Polling => polling::PEER_KEYS,
+        Transport::LongPolling => long_polling::PEER_KEYS,
+        Transport::Sse => sse::PEER_KEYS,
+        Transport::WebSocket => websocket::PEER_KEYS,
     }
 }
 
@@ -33,6 +61,7 @@ pub fn keys(kind: Transport) -> &'static [&'static str] {
 pub fn label(kind: Transport, options: &TransportOptions) -> String {
     match kind {
         Transport::Polling => polling::label(options),
+        Transport::LongPolling => long_polling::label(options),
         Transport::Sse => sse::label(options),
         Transport::WebSocket => websocket::label(options),
     }
@@ -42,6 +71,7 @@ pub fn label(kind: Transport, options: &TransportOptions) -> String {
 pub fn initiator(kind: Transport) -> Initiator {
     match kind {
         Transport::Polling => polling::INITIATOR,
+        Transport::LongPolling => long_polling::INITIATOR,
         Transport::Sse => sse::INITIATOR,
         Transport::WebSocket => websocket::INITIATOR,
     }
@@ -51,6 +81,7 @@ pub fn initiator(kind: Transport) -> Initiator {
 pub fn model(kind: Transport, options: &TransportOptions) -> Model {
     match kind {
         Transport::Polling => polling::model(options),
+        Transport::LongPolling => long_polling::model(options),
         Transport::Sse => sse::model(options),
         Transport::WebSocket => websocket::model(options),
     }
@@ -60,6 +91,7 @@ pub fn model(kind: Transport, options: &TransportOptions) -> Model {
 pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
     match kind {
         Transport::Polling => polling::drain(options),
+        Transport::LongPolling => long_polling::drain(options),
         Transport::Sse => sse::drain(options),
         Transport::WebSocket => websocket::drain(options),
     }
@@ -69,6 +101,7 @@ pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
 pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
     match kind {
         Transport::Polling => polling::coalesces(options),
+        Transport::LongPolling => long_polling::coalesces(options),
         Transport::Sse => sse::coalesces(options),
         Transport::WebSocket => websocket::coalesces(options),
     }
@@ -78,6 +111,7 @@ pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
 pub fn acts_on_a_timetable(kind: Transport) -> bool {
     match kind {
         Transport::Polling => polling::ACTS_ON_A_TIMETABLE,
+        Transport::LongPolling => long_polling::ACTS_ON_A_TIMETABLE,
         Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
         Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
     }
@@ -89,6 +123,7 @@ pub async fn run(client: Client) {
     let mut stands = false;
     let ran = match client.plan().kind {
         Transport::Polling => polling::run(&client, &mut stands).await,
+        Transport::LongPolling => long_polling::run(&client, &mut stands).await,
         Transport::Sse => sse::run(&client, &mut stands).await,
         Transport::WebSocket => websocket::run(&client, &mut stands).await,
     };
@@ -103,6 +138,7 @@ pub async fn run(client: Client) {
 pub fn heartbeat_bytes(kind: Transport) -> u64 {
     match kind {
         Transport::Polling => polling::HEARTBEAT_BYTES,
+        Transport::LongPolling => long_polling::HEARTBEAT_BYTES,
         Transport::Sse => sse::HEARTBEAT_BYTES,
         Transport::WebSocket => websocket::HEARTBEAT_BYTES,
     }

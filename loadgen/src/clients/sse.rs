@@ -11,7 +11,11 @@ use measurement::result::{Model, ModelKind};
 use sse_stream::{Sse, SseStream};
 use ticker::clock;
 
-use super::{Ran, envelope, request};
+use super::{
+    Ran,
+    message::{self, Incoming as Message},
+    request,
+};
 use crate::{
     plan::TransportOptions,
     scenario::headers::Initiator,
@@ -21,12 +25,15 @@ use crate::{
 
 pub(super) const INITIATOR: Initiator = Initiator::EventSource;
 pub(super) const KEYS: &[&str] = &[];
+pub(super) const SCHEMES: &[&str] = &["http", "https"];
+pub(super) const PEER_KEYS: &[&str] = &["event"];
 /// Comments are sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 /// An idle stream holds little; hyper's own adaptive buffer grows with bursts.
 const READ_BUFFER: usize = 8192;
+const PATH: &str = "/sse";
 
 pub(super) fn label(_options: &TransportOptions) -> String {
     "sse".to_owned()
@@ -57,9 +64,17 @@ async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_
         http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
     let connection = tokio::task::spawn_local(connection);
     let own = [("accept", "text/event-stream".to_owned()), ("cache-control", "no-cache".to_owned())];
-    let response = requests.send_request(request::get(client, "/sse", &own, Empty::<Bytes>::new())?).await?;
+    let path = client.endpoint().path.as_deref().unwrap_or(PATH);
+    let response = requests.send_request(request::get(client, path, &own, Empty::<Bytes>::new())?).await?;
     if response.status() != http::StatusCode::OK {
         return Err(ClientError::Status { found: response.status(), expected: "200" });
+    }
+    request::refuse_coding(response.headers())?;
+    check_type(response.headers())?;
+    if client.plan().peer.is_some() {
+        // Somebody else's stream stands with its head; the reference server's with its snapshot.
+        *stands = true;
+        client.connected(from_ns, clock::now_ns());
     }
     let followed = follow(client, stands, socket, response.into_body(), from_ns).await;
     // hyper gives the connection up; closing it in order is the socket's business.
@@ -85,17 +100,24 @@ async fn follow(client: &Client, stands: &mut bool, socket: &Socket, body: Incom
     }
 }
 
-/// Records one event; the receipt is the read that completed it. True for the snapshot.
+/// Records one event. True if it had data.
 fn take(client: &Client, socket: &Socket, event: &Sse) -> Result<bool, ClientError> {
     // A block without data (`retry`, a comment) dispatches nothing.
     let Some(data) = event.data.as_deref() else { return Ok(false) };
-    if event.event.as_deref() == Some("snapshot") {
-        let envelope = envelope::Envelope::parse(data.as_bytes())?;
-        let unit = socket.claim(envelope.payload_bytes()).ok_or(ClientError::Unscanned)?;
-        client.snapshot(envelope.last, envelope.quotes()?.into_iter().map(|(seq, _)| seq), unit.stamp_ns);
-        return Ok(true);
+    let message = Message { event: event.event.as_deref(), ..Message::of(data.as_bytes()) };
+    message::take(client, &message, |payload| socket.claim(payload).map(|unit| unit.stamp_ns))?;
+    Ok(true)
+}
+
+/// Anything else than an event stream is read by no EventSource (WHATWG HTML section 9.2.2).
+fn check_type(headers: &http::HeaderMap) -> Ran {
+    let found =
+        headers.get(http::header::CONTENT_TYPE).map(|found| String::from_utf8_lossy(found.as_bytes()));
+    match found.as_deref() {
+        Some(found) if found.to_ascii_lowercase().starts_with("text/event-stream") => Ok(()),
+        found => Err(ClientError::Type {
+            found: found.unwrap_or("none").to_owned(),
+            expected: "text/event-stream",
+        }),
     }
-    let unit = socket.claim(data.len() as u64).ok_or(ClientError::Unscanned)?;
-    client.quotes(std::iter::once(envelope::parse_quote(data.as_bytes())?), unit.stamp_ns);
-    Ok(false)
 }

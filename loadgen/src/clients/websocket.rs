@@ -10,7 +10,11 @@ use tokio_tungstenite::{
     tungstenite::{Message, handshake::client::generate_key, protocol::WebSocketConfig},
 };
 
-use super::{Ran, envelope, request};
+use super::{
+    Ran,
+    message::{self, Incoming},
+    request,
+};
 use crate::{
     plan::TransportOptions,
     scenario::headers::Initiator,
@@ -20,10 +24,13 @@ use crate::{
 
 pub(super) const INITIATOR: Initiator = Initiator::WebSocket;
 pub(super) const KEYS: &[&str] = &[];
+pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
+pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
 pub(super) const HEARTBEAT_BYTES: u64 = 8;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
+const PATH: &str = "/ws";
 const SUBPROTOCOL: &str = "ticker.json.v1";
 /// tungstenite's own default of 128 KiB costs 137 kB and 3.4 times the processor time for each client.
 const READ_BUFFER: usize = 4096;
@@ -55,34 +62,100 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 
 async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_ns: u64) -> Ran {
     let mut stream = upgrade(client, socket).await?;
-    // The first message is the snapshot: with it the stream stands.
-    let first = stream.next().await.ok_or(ClientError::Closed)??;
-    take(client, socket, &first)?;
+    match &client.plan().peer {
+        // Somebody else's stream stands once it was told what is wanted.
+        Some(peer) => {
+            for text in &peer.open.send {
+                say(&mut stream, socket, &text.filled).await?;
+            }
+        }
+        // The first message is the snapshot: with it the stream stands.
+        None => {
+            let first = stream.next().await.ok_or(ClientError::Closed)??;
+            take(client, socket, &first)?;
+        }
+    }
     *stands = true;
     client.connected(from_ns, socket.last_read_ns());
     let mut closing = pin!(client.closing());
+    let mut keepalive = KeepAlive::of(client);
     loop {
         let message = tokio::select! {
             biased;
             message = stream.next() => message.ok_or(ClientError::Closed)??,
             () = &mut closing => break,
+            () = keepalive.due(client) => {
+                keepalive.send(client, &mut stream, socket).await?;
+                continue;
+            }
         };
         take(client, socket, &message)?;
     }
     close(stream, client, socket).await
 }
 
+/// Sends a text message. Nothing that a client says is an update.
+async fn say(stream: &mut WebSocketStream<Wire>, socket: &Socket, text: &str) -> Ran {
+    stream.send(Message::text(text)).await?;
+    socket.claim_sent().ok_or(ClientError::Unscanned)?;
+    Ok(())
+}
+
+/// What the scenario wants to be sent from time to time.
+struct KeepAlive {
+    next_ns: u64,
+}
+
+impl KeepAlive {
+    fn of(client: &Client) -> Self {
+        let mut keepalive = Self { next_ns: clock::now_ns() };
+        keepalive.put_off(client);
+        keepalive
+    }
+
+    fn put_off(&mut self, client: &Client) {
+        let every = client.plan().peer.as_ref().and_then(|peer| Some(peer.open.keepalive.as_ref()?.every));
+        self.next_ns = every.map_or(u64::MAX, |every| self.next_ns + every.as_nanos() as u64);
+    }
+
+    async fn due(&self, client: &Client) {
+        if self.next_ns == u64::MAX {
+            std::future::pending::<()>().await;
+        }
+        client.worker.pacer.at(self.next_ns).await;
+    }
+
+    async fn send(&mut self, client: &Client, stream: &mut WebSocketStream<Wire>, socket: &Socket) -> Ran {
+        self.put_off(client);
+        let Some(keepalive) = client.plan().peer.as_ref().and_then(|peer| peer.open.keepalive.as_ref())
+        else {
+            return Ok(());
+        };
+        match keepalive.send.filled.as_str() {
+            "ping" => Ok(stream.send(Message::Ping(bytes::Bytes::new())).await?),
+            text => say(stream, socket, text).await,
+        }
+    }
+}
+
 async fn upgrade(client: &Client, socket: &Rc<Socket>) -> Result<WebSocketStream<Wire>, ClientError> {
-    let address = client.worker.job.address;
-    let own = [
+    let endpoint = client.endpoint();
+    let mut own = vec![
         ("connection", "Upgrade".to_owned()),
         ("upgrade", "websocket".to_owned()),
         ("sec-websocket-version", "13".to_owned()),
         ("sec-websocket-key", generate_key()),
-        ("sec-websocket-protocol", SUBPROTOCOL.to_owned()),
-        ("origin", format!("http://{address}")),
     ];
-    let request = request::get(client, &format!("ws://{address}/ws"), &own, ())?;
+    let offered = subprotocols(client);
+    if !offered.is_empty() {
+        own.push(("sec-websocket-protocol", offered));
+    }
+    if !client.plan().sets_origin() {
+        own.push(("origin", endpoint.origin()));
+    }
+    let scheme = if endpoint.is_secure() { "wss" } else { "ws" };
+    let path = endpoint.path.as_deref().unwrap_or(PATH);
+    let request = request::get(client, &format!("{scheme}://{}{path}", endpoint.authority), &own, ())?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -94,21 +167,25 @@ async fn upgrade(client: &Client, socket: &Rc<Socket>) -> Result<WebSocketStream
     }
 }
 
-/// Records one message; the receipt is the read that completed it.
+/// What is offered: the scenario's subprotocols, or the ticker's own to a server that speaks it.
+fn subprotocols(client: &Client) -> String {
+    match &client.plan().peer {
+        Some(peer) if !peer.open.subprotocols.is_empty() => peer.open.subprotocols.join(", "),
+        Some(_) if client.worker.mapping.is_some() || client.worker.listening.is_some() => String::new(),
+        Some(_) | None => SUBPROTOCOL.to_owned(),
+    }
+}
+
+/// Records one message.
 fn take(client: &Client, socket: &Socket, message: &Message) -> Ran {
     let text = match message {
         Message::Text(text) => text.as_bytes(),
+        // Some servers send their JSON as binary.
+        Message::Binary(bytes) => bytes,
         Message::Close(_) => return Err(ClientError::Closed),
-        Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
     };
-    if envelope::is_envelope(text) {
-        let envelope = envelope::Envelope::parse(text)?;
-        let unit = socket.claim(envelope.payload_bytes()).ok_or(ClientError::Unscanned)?;
-        client.snapshot(envelope.last, envelope.quotes()?.into_iter().map(|(seq, _)| seq), unit.stamp_ns);
-        return Ok(());
-    }
-    let unit = socket.claim(text.len() as u64).ok_or(ClientError::Unscanned)?;
-    client.quotes(std::iter::once(envelope::parse_quote(text)?), unit.stamp_ns);
+    message::take(client, &Incoming::of(text), |payload| socket.claim(payload).map(|unit| unit.stamp_ns))?;
     Ok(())
 }
 

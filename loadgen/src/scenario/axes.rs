@@ -4,7 +4,7 @@ use ticker::{Arrivals, FeedSettings, Transport};
 
 use crate::{
     clients,
-    plan::{HttpClient, PollMode},
+    plan::{HttpClient, Pace, PollMode},
 };
 
 use super::{
@@ -75,6 +75,11 @@ pub(super) fn of_transport(
             let supported = &[("counted", HttpClient::Counted), ("pooled", HttpClient::Pooled)];
             values::word(sources, "transport.client", given, &Words { supported, planned: &[] })
                 .map(Setting::Client)
+        })?,
+        axis(sources, "transport.pace", &pick("pace").from(&own.pace, &defaults.pace)?, |given| {
+            let supported = &[("fixed", Pace::Fixed), ("after-answer", Pace::AfterAnswer)];
+            values::word(sources, "transport.pace", given, &Words { supported, planned: &[] })
+                .map(Setting::Pace)
         })?,
     ];
     Ok(axes.into_iter().flatten().collect())

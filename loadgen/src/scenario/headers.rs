@@ -148,6 +148,15 @@ pub(super) fn fill(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> 
     Ok(filled)
 }
 
+/// Names of the variables that a text refers to.
+pub(super) fn variables(text: &str) -> Vec<String> {
+    text.split("${")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod error;
 pub mod estimate;
 pub mod headers;
 mod overrides;
+mod peer;
 mod resolve;
 mod scalar;
 mod source;

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError, nearest},
-    wire::{Defaults, Feed, File, Load, Set, Transport, Workload},
+    wire::{Defaults, Feed, File, Load, Message, Open, Server, Set, Transport, Workload},
 };
 
 /// Changes that the command line makes.
@@ -122,12 +122,34 @@ fn lay_load(base: &mut Load, over: Load) {
 }
 
 fn lay_defaults(base: &mut Defaults, over: Defaults) {
-    overlay!(base, over; engine, tls, http, allow_remote, interval, mode, conditional, client);
+    overlay!(base, over; engine, tls, http, allow_remote, interval, mode, conditional, client, pace);
 }
 
 fn lay_transport(base: &mut Transport, over: Transport) {
     overlay!(
         base, over;
-        kind, name, engine, tls, http, allow_remote, interval, mode, conditional, client, url, server, open, message,
+        kind, name, engine, tls, http, allow_remote, interval, mode, conditional, client, pace, url, ca,
     );
+    lay_table(&mut base.server, over.server, |base: &mut Server, over: Server| {
+        overlay!(base, over; command, ready, pid);
+    });
+    lay_table(&mut base.open, over.open, |base: &mut Open, over: Open| {
+        overlay!(base, over; headers, subprotocols, send, keepalive);
+    });
+    lay_table(&mut base.message, over.message, |base: &mut Message, over: Message| {
+        overlay!(
+            base, over;
+            format, pattern, event, when, items, sequence, symbol, symbol_sequence, sent_at, sent_at_unit, cursor,
+            snapshot, clock,
+        );
+    });
+}
+
+/// Lays a table over one that may be absent.
+fn lay_table<T>(base: &mut Option<Spanned<T>>, over: Option<Spanned<T>>, lay: impl Fn(&mut T, T)) {
+    match (base, over) {
+        (Some(base), Some(over)) => lay(base.as_mut(), over.into_inner()),
+        (base @ None, over) => *base = over,
+        (Some(_), None) => {}
+    }
 }

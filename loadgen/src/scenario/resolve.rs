@@ -13,6 +13,7 @@ use super::{
     decode::Sources,
     error::{Problem, ScenarioError},
     headers::{self, Profile},
+    peer,
     scalar::{One, Span},
     source::Source,
     sweep::{self, Axis, Point},
@@ -23,7 +24,7 @@ use super::{
 /// The most variants of one scenario.
 const MOST_VARIANTS: usize = 100;
 
-const PLANNED_KINDS: &[&str] = &["long-polling", "ndjson", "socketio", "webtransport", "grpc"];
+const PLANNED_KINDS: &[&str] = &["ndjson", "socketio", "webtransport", "grpc"];
 
 /// A plan, and for each of its variants the transport's name before the sweep's suffix.
 pub(super) struct Resolved {
@@ -54,6 +55,8 @@ pub(super) fn resolve(
             + "\n",
         trials: match &file.load.trials {
             Some(given) => values::number(sources, "load.trials", given, &values::trials_range())?,
+            // Somebody else's machine is asked for as little as possible.
+            None if variants.iter().any(|named| named.variant.is_remote()) => 1,
             None => 3,
         },
         seed: resolver.seed()?,
@@ -174,10 +177,22 @@ impl Resolver<'_> {
         let mut draft = point.draft();
         draft.feed.seed = seed;
         self.check_symbols_per_client(draft.feed.symbols)?;
+        let allowed = self.allows_remote(entry.own);
+        let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
+        if peer.as_ref().is_some_and(|peer| peer.remote) {
+            self.spare(&mut draft.load);
+        }
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
-        let label = own_name.unwrap_or_else(|| clients::label(entry.kind, &draft.options));
-        let (header_profile, headers) = self.headers(entry.kind)?;
+        let label = own_name.unwrap_or_else(|| {
+            let label = clients::label(entry.kind, &draft.options);
+            peer.as_ref()
+                .map_or_else(|| label.clone(), |peer| format!("{label} at {}", host(&peer.url.written)))
+        });
+        let (header_profile, mut headers) = self.headers(entry.kind)?;
+        if let Some(peer) = &peer {
+            headers = peer::headers(headers, &peer.open.headers);
+        }
         let variant = VariantPlan {
             name: format!("{label}{suffix}"),
             kind: entry.kind,
@@ -186,11 +201,28 @@ impl Resolver<'_> {
             set: point.options(),
             point: point.swept(),
             feed: draft.feed,
+            peer,
             load: draft.load,
             header_profile,
             headers,
         };
         Ok(Named { variant, label, span: entry.span.clone() })
+    }
+
+    /// Whether another machine may be measured.
+    fn allows_remote(&self, own: &wire::Transport) -> bool {
+        let given = [&own.allow_remote, &self.file.defaults.allow_remote, &self.file.allow_remote];
+        given.into_iter().flatten().next().is_some_and(|given| given.value)
+    }
+
+    /// What another machine is asked for unless the file says more: one client, slowly.
+    fn spare(&self, load: &mut crate::plan::Load) {
+        if self.file.load.clients.is_none() {
+            load.clients = 1;
+        }
+        if self.file.load.connect_over.is_none() {
+            load.connect_over = std::time::Duration::from_secs(10);
+        }
     }
 
     fn seed(&self) -> Result<u64, ScenarioError> {
@@ -260,4 +292,10 @@ impl Resolver<'_> {
         })?;
         Ok((name.value.clone(), filled))
     }
+}
+
+/// Host and port of a url, for a name.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
 }

@@ -117,6 +117,30 @@ impl Scalar for AutoOr {
     }
 }
 
+/// A plain value that a message is compared with.
+#[derive(Clone, Debug)]
+pub(super) struct Literal(pub(super) serde_json::Value);
+
+impl Scalar for Literal {
+    const EXPECTED: &'static str = "text, a number, or true or false";
+
+    fn from_integer(integer: i128) -> Option<Self> {
+        i64::try_from(integer).ok().map(|integer| Self(integer.into()))
+    }
+
+    fn from_float(float: f64) -> Option<Self> {
+        Some(Self(float.into()))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.into()))
+    }
+
+    fn from_boolean(boolean: bool) -> Option<Self> {
+        Some(Self(boolean.into()))
+    }
+}
+
 /// One scalar and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct One<T> {

@@ -14,22 +14,14 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     reserved(sources, "`[[gate]]`", "read the figures off the result", &file.gate)?;
     reserved(sources, "`[[phase]]`", "the phases are connect, warm-up, measure and drain", &file.phase)?;
     reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
-    off(sources, "allow_remote", "targets are on this machine", file.allow_remote.as_ref())?;
     let planned = &["echo", "chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
     only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     processes(file, sources)?;
     let defaults = &file.defaults;
     engine(sources, defaults.engine.as_ref(), defaults.tls.as_ref(), defaults.http.as_ref())?;
-    off(sources, "allow_remote", "targets are on this machine", defaults.allow_remote.as_ref())?;
     for transport in file.transport.iter().map(toml::Spanned::as_ref) {
         engine(sources, transport.engine.as_ref(), transport.tls.as_ref(), transport.http.as_ref())?;
-        off(sources, "allow_remote", "targets are on this machine", transport.allow_remote.as_ref())?;
-        let advice = "leave it out: the reference server is measured";
-        reserved(sources, "`url`", advice, &transport.url)?;
-        reserved(sources, "`[transport.server]`", advice, &transport.server)?;
-        reserved(sources, "`[transport.open]`", advice, &transport.open)?;
-        reserved(sources, "`[transport.message]`", advice, &transport.message)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use ticker::{Arrivals, FeedSettings};
 
-use crate::plan::{HttpClient, Load, PollMode, TransportOptions};
+use crate::plan::{HttpClient, Load, Pace, PollMode, TransportOptions};
 
 use super::scalar::Span;
 
@@ -46,6 +46,7 @@ pub(super) enum Setting {
     Mode(PollMode),
     Conditional(bool),
     Client(HttpClient),
+    Pace(Pace),
 }
 
 impl Setting {
@@ -64,6 +65,7 @@ impl Setting {
             Self::Mode(mode) => draft.options.mode = *mode,
             Self::Conditional(conditional) => draft.options.conditional = *conditional,
             Self::Client(client) => draft.options.client = *client,
+            Self::Pace(pace) => draft.options.pace = *pace,
         }
     }
 
@@ -81,6 +83,7 @@ impl Setting {
             Self::Mode(mode) => json!(mode),
             Self::Conditional(conditional) => json!(conditional),
             Self::Client(client) => json!(client),
+            Self::Pace(pace) => json!(pace),
         }
     }
 

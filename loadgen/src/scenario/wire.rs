@@ -11,7 +11,7 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::scalar::{AutoOr, One, OneOrMany, Time};
+use super::scalar::{AutoOr, Literal, One, OneOrMany, Time};
 
 /// A key of a later version: whatever it holds.
 pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
@@ -92,6 +92,7 @@ pub(super) struct Defaults {
     pub(super) mode: Option<OneOrMany<String>>,
     pub(super) conditional: Option<OneOrMany<bool>>,
     pub(super) client: Option<OneOrMany<String>>,
+    pub(super) pace: Option<OneOrMany<String>>,
 }
 
 /// `[[transport]]`
@@ -108,10 +109,58 @@ pub(super) struct Transport {
     pub(super) mode: Option<OneOrMany<String>>,
     pub(super) conditional: Option<OneOrMany<bool>>,
     pub(super) client: Option<OneOrMany<String>>,
-    pub(super) url: Reserved,
-    pub(super) server: Reserved,
-    pub(super) open: Reserved,
-    pub(super) message: Reserved,
+    pub(super) pace: Option<OneOrMany<String>>,
+    pub(super) url: Option<One<String>>,
+    pub(super) ca: Option<One<String>>,
+    pub(super) server: Option<Spanned<Server>>,
+    pub(super) open: Option<Spanned<Open>>,
+    pub(super) message: Option<Spanned<Message>>,
+}
+
+/// `[transport.server]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Server {
+    pub(super) command: Option<One<String>>,
+    pub(super) ready: Option<One<String>>,
+    pub(super) pid: Option<One<i128>>,
+}
+
+/// `[transport.open]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Open {
+    pub(super) headers: Option<Headers>,
+    pub(super) subprotocols: Option<Vec<One<String>>>,
+    pub(super) send: Option<Vec<One<String>>>,
+    pub(super) keepalive: Option<Spanned<Keepalive>>,
+}
+
+/// `keepalive` of `[transport.open]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Keepalive {
+    pub(super) every: Option<One<Time>>,
+    pub(super) send: Option<One<String>>,
+}
+
+/// `[transport.message]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Message {
+    pub(super) format: Option<One<String>>,
+    pub(super) pattern: Option<One<String>>,
+    pub(super) event: Option<One<String>>,
+    pub(super) when: Option<BTreeMap<Spanned<String>, One<Literal>>>,
+    pub(super) items: Option<One<String>>,
+    pub(super) sequence: Option<One<String>>,
+    pub(super) symbol: Option<One<String>>,
+    pub(super) symbol_sequence: Option<One<String>>,
+    pub(super) sent_at: Option<One<String>>,
+    pub(super) sent_at_unit: Option<One<String>>,
+    pub(super) cursor: Option<One<String>>,
+    pub(super) snapshot: Option<One<bool>>,
+    pub(super) clock: Option<One<String>>,
 }
 
 /// `headers`: a profile's name or a table of header fields.

@@ -1,6 +1,7 @@
 //! One file per transport, each with the same function: its routes. Comparing two of them shows what differs
 //! on the wire.
 
+mod long_polling;
 mod polling;
 mod sse;
 mod websocket;
@@ -21,6 +22,7 @@ use crate::app::App;
 pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
     match transport {
         Transport::Polling => polling::routes(),
+        Transport::LongPolling => long_polling::routes(),
         Transport::Sse => sse::routes(),
         Transport::WebSocket => websocket::routes(),
     }

@@ -1,0 +1,84 @@
+//! Long polling: each client asks at once again; the server holds the answer until there is news.
+
+use std::time::Duration;
+
+use measurement::result::{Model, ModelKind};
+use ticker::clock;
+
+use super::{
+    Ran,
+    exchange::{Exchange, Question},
+    request,
+};
+use crate::{plan::TransportOptions, scenario::headers::Initiator, worker::Client};
+
+pub(super) const INITIATOR: Initiator = Initiator::Fetch;
+pub(super) const KEYS: &[&str] = &[];
+pub(super) const SCHEMES: &[&str] = &["http", "https"];
+pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
+
+/// Requests keep the connection alive by themselves.
+pub(super) const HEARTBEAT_BYTES: u64 = 0;
+pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
+
+const PATH: &str = "/quotes/wait";
+/// An answer without news that came at once, and another, is a server that does not hold: asking on would be a flood.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
+pub(super) fn label(_options: &TransportOptions) -> String {
+    "long-polling".to_owned()
+}
+
+pub(super) fn model(_options: &TransportOptions) -> Model {
+    // The dead time between two holds adds to it; it is of the order of a round trip.
+    Model { kind: ModelKind::Held, period_us: None, expected_delay_us: Some(0.0) }
+}
+
+pub(super) fn drain(_options: &TransportOptions) -> Duration {
+    Duration::from_secs(1)
+}
+
+pub(super) fn coalesces(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    let from_ns = clock::now_ns();
+    let mut exchange = Exchange::open(client).await?;
+    let ran = converse(client, stands, &mut exchange, from_ns).await;
+    exchange.close(client).await;
+    ran
+}
+
+async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, from_ns: u64) -> Ran {
+    let mut cursor = None;
+    loop {
+        let asked_ns = clock::now_ns();
+        let path = path(client, cursor.as_deref());
+        let question = Question { path: &path, conditional: false, opening: !*stands };
+        let answer = tokio::select! {
+            biased;
+            answer = exchange.ask(client, &question) => answer?,
+            () = client.closing() => return Ok(()),
+        };
+        cursor = answer.cursor.or(cursor);
+        if *stands {
+            client.worker.recorder.borrow_mut().request(asked_ns, answer.done_ns, answer.updates);
+        } else {
+            *stands = true;
+            client.connected(from_ns, answer.done_ns);
+        }
+        if answer.updates == 0 {
+            client.worker.pacer.at(asked_ns + SHORTEST_PAUSE.as_nanos() as u64).await;
+        }
+    }
+}
+
+/// The url's path and query, or the reference server's with the cursor.
+fn path(client: &Client, cursor: Option<&str>) -> String {
+    let given = client.endpoint().path.as_deref().unwrap_or(PATH);
+    if client.worker.mapping.is_some() || client.worker.listening.is_some() || given.contains('?') {
+        return request::fill_cursor(given, cursor);
+    }
+    cursor.map_or_else(|| given.to_owned(), |after| format!("{given}?after={after}"))
+}

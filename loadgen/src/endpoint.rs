@@ -1,0 +1,221 @@
+//! Where clients connect: address, name, path and, for `wss` and `https`, whom to trust. Opens streams, counts nothing.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    plan::peer::Peer,
+    stream::{Counted, Stream},
+};
+
+/// Why there is nowhere to connect.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// A url that is none once its port is filled in.
+    #[error("failed to read the url {url}: {cause}")]
+    Url {
+        /// As written.
+        url: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The name has no address.
+    #[error("failed to find the host {host}: {cause}")]
+    Resolve {
+        /// Host and port.
+        host: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// The name leads to another machine.
+    #[error(
+        "{host} is {address}, another machine, expected this one: write allow_remote = true if it is yours to load"
+    )]
+    Remote {
+        /// Host and port.
+        host: String,
+        /// What it was resolved to.
+        address: SocketAddr,
+    },
+    /// Certificates cannot be read.
+    #[error("failed to read the certificates of {from}: {cause}")]
+    Certificates {
+        /// A path, or the system.
+        from: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+/// Where clients connect.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The address.
+    pub address: SocketAddr,
+    /// Host and port, as the Host field names them (RFC 9110 section 7.2).
+    pub authority: String,
+    /// Path and query; `{after}` stands for the cursor. `None` for the transport's own.
+    pub path: Option<String>,
+    secure: Option<Secure>,
+}
+
+#[derive(Clone)]
+struct Secure {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Endpoint {
+    /// A reference server's.
+    pub fn reference(address: SocketAddr) -> Self {
+        Self { address, authority: address.to_string(), path: None, secure: None }
+    }
+
+    /// Somebody else's, with `{port}` filled in.
+    pub async fn of_peer(peer: &Peer, port: Option<u16>) -> Result<Self, EndpointError> {
+        let wrong =
+            |cause: &str| EndpointError::Url { url: peer.url.written.clone(), cause: cause.to_owned() };
+        let port_text = port.map(|port| port.to_string()).unwrap_or_default();
+        let url = peer.url.filled.replace("{port}", &port_text);
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("no ://"))?;
+        let cut = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(cut);
+        let secure = matches!(scheme, "https" | "wss");
+        let named: http::uri::Authority = authority.parse().map_err(|_| wrong("no host"))?;
+        let port = named.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let host = named.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let address = resolve(&host, port, peer.remote).await?;
+        let path = match path {
+            "" => None,
+            query if query.starts_with('?') => Some(format!("/{query}")),
+            path => Some(path.to_owned()),
+        };
+        let secure = if secure {
+            let name = ServerName::try_from(host).map_err(|_| wrong("no host name or address"))?;
+            Some(Secure { connector: connector(peer.ca.as_deref())?, name })
+        } else {
+            None
+        };
+        Ok(Self { address, authority: authority.to_owned(), path, secure })
+    }
+
+    /// The same server, another path.
+    pub fn with_path(&self, path: &str) -> Self {
+        Self { path: Some(path.to_owned()), ..self.clone() }
+    }
+
+    /// Whether the stream is encrypted.
+    pub fn is_secure(&self) -> bool {
+        self.secure.is_some()
+    }
+
+    /// `scheme://host:port`, as a browser's Origin field has it.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", if self.is_secure() { "https" } else { "http" }, self.authority)
+    }
+
+    /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
+    /// the scheme wants TLS.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        set_congestion_control(&socket);
+        let stream = socket.connect(self.address).await?;
+        let Some(Secure { connector, name }) = &self.secure else {
+            return Ok(Stream::Plain(stream));
+        };
+        let secured: TlsStream<Counted<TcpStream>> =
+            connector.connect(name.clone(), Counted::new(stream)).await?;
+        Ok(Stream::Secure(Box::new(secured)))
+    }
+}
+
+/// The first address of a name; of this machine unless another one is allowed.
+async fn resolve(host: &str, port: u16, remote: bool) -> Result<SocketAddr, EndpointError> {
+    let shown = format!("{host}:{port}");
+    let failed = |cause: String| EndpointError::Resolve { host: shown.clone(), cause };
+    let mut found: Vec<SocketAddr> =
+        tokio::net::lookup_host((host, port)).await.map_err(|error| failed(error.to_string()))?.collect();
+    // A name of this machine has both kinds of address; servers listen on the older one more often.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let address = found.first().copied().ok_or_else(|| failed("no address".to_owned()))?;
+    match found.into_iter().find(|address| !address.ip().is_loopback()) {
+        Some(address) if !remote => Err(EndpointError::Remote { host: shown, address }),
+        Some(_) | None => Ok(address),
+    }
+}
+
+/// TLS 1.3 or 1.2 (RFC 8446, RFC 5246) with the given authority, or the system's.
+fn connector(ca: Option<&Path>) -> Result<TlsConnector, EndpointError> {
+    let from = ca.map_or_else(|| "the system".to_owned(), |ca| ca.display().to_string());
+    let failed = |cause: String| EndpointError::Certificates { from: from.clone(), cause };
+    let mut roots = rustls::RootCertStore::empty();
+    let trusted: Vec<CertificateDer<'static>> = match ca {
+        Some(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| failed(error.to_string()))?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let (added, _) = roots.add_parsable_certificates(trusted);
+    if added == 0 {
+        return Err(failed("there are none".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(target_os = "linux")]
+fn set_congestion_control(socket: &TcpSocket) {
+    // Where cubic is not to be had, the one in force is used; the manifest names it.
+    let _ = socket2::SockRef::from(socket).set_tcp_congestion(b"cubic");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_congestion_control(_socket: &TcpSocket) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::peer::Text;
+
+    fn peer(url: &str, remote: bool) -> Peer {
+        Peer {
+            url: Text::plain(url),
+            ca: None,
+            remote,
+            server: None,
+            open: Default::default(),
+            message: Default::default(),
+            secrets: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_url_becomes_an_address_a_name_and_a_path() {
+        let check = async |url: &str, address: &str, authority: &str, path: Option<&str>| {
+            let endpoint = Endpoint::of_peer(&peer(url, false), Some(4_000)).await.unwrap();
+            let found = (endpoint.address.to_string(), endpoint.authority, endpoint.path);
+            assert_eq!(found, (address.to_owned(), authority.to_owned(), path.map(str::to_owned)), "{url}");
+        };
+        check("ws://127.0.0.1:{port}/feed", "127.0.0.1:4000", "127.0.0.1:4000", Some("/feed")).await;
+        check("http://127.0.0.1?after={after}", "127.0.0.1:80", "127.0.0.1", Some("/?after={after}")).await;
+        check("http://[::1]:9", "[::1]:9", "[::1]:9", None).await;
+        check("ws://localhost:7/a", "127.0.0.1:7", "localhost:7", Some("/a")).await;
+    }
+
+    #[tokio::test]
+    async fn another_machine_is_refused_unless_it_is_allowed() {
+        let other = Endpoint::of_peer(&peer("ws://192.0.2.1:9/", false), None).await;
+        assert!(matches!(other, Err(EndpointError::Remote { .. })));
+        assert!(Endpoint::of_peer(&peer("ws://192.0.2.1:9/", true), None).await.is_ok());
+    }
+}

@@ -1,0 +1,69 @@
+//! Long polling: the client asks `GET /quotes/wait?after=N`, and the answer waits until there is something newer.
+//!
+//! The answer is the one that polling gets. What it saves is the empty ones; what it keeps is a request head and
+//! a response head for each batch, and a moment between two questions in which nothing can be sent.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use ticker::Transport;
+use tokio::time::timeout;
+
+use super::{ahead, refuse};
+use crate::{
+    app::App,
+    encoded::Envelope,
+    log::{Subscription, Update},
+};
+
+/// `GET /quotes/wait`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/quotes/wait", get(wait))
+}
+
+/// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    /// The newest sequence number that the client has; without it, it gets a snapshot at once.
+    after: Option<u64>,
+}
+
+async fn wait(State(app): State<Arc<App>>, question: Result<Query<Question>, QueryRejection>) -> Response {
+    let counters = app.counters(Transport::LongPolling);
+    counters.request();
+    let Question { after } = match question {
+        Ok(Query(question)) => question,
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let Some(after) = after else { return answer(&app.log.snapshot()) };
+    let last = app.log.last();
+    if after > last {
+        return ahead(after, last);
+    }
+    // A hold as long as the others' heartbeat keeps proxies from taking the quiet connection for a dead one.
+    let mut subscription = Subscription::new(&app.log, Some(after));
+    let update = timeout(app.settings.heartbeat, subscription.next(|quote| quote.json.clone())).await;
+    match update {
+        Ok(Some(Update::Quotes(quotes))) => {
+            counters.quotes(quotes.len());
+            answer(&Envelope { last: after + quotes.len() as u64, gap: 0, snapshot: false, quotes })
+        }
+        Ok(Some(Update::Snapshot(envelope))) => answer(&envelope),
+        // Silence, or the server stops: the client asks again, or finds nobody.
+        Ok(None) | Err(_) => answer(&Envelope { last: after, gap: 0, snapshot: false, quotes: Vec::new() }),
+    }
+}
+
+/// No cache may keep an answer that was held for one question (RFC 6202 section 5.5).
+fn answer(envelope: &Envelope) -> Response {
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (head, envelope.json()).into_response()
+}
