@@ -138,13 +138,23 @@ pub(crate) struct Poller {
     pub(crate) request: u64,
     pub(crate) service: u64,
     pub(crate) delay: u64,
-    /// How long after the planned instant the generator acts.
+    /// How long after the planned instant the generator acts, at each poll of that many.
     pub(crate) pacer_lag: u64,
+    pub(crate) lag_each: u64,
 }
 
 impl Poller {
     pub(crate) fn new(period: u64, delay: u64) -> Self {
-        Self { period, pace: Pace::Timetable, latest: false, request: delay, service: 0, delay, pacer_lag: 0 }
+        Self {
+            period,
+            pace: Pace::Timetable,
+            latest: false,
+            request: delay,
+            service: 0,
+            delay,
+            pacer_lag: 0,
+            lag_each: 1,
+        }
     }
 
     /// The stratified phase of one client of several, (i + u)/N of the period, as the real clients have it.
@@ -162,8 +172,11 @@ impl Poller {
     ) -> impl Iterator<Item = Message> + 'a {
         let poller = *self;
         let (mut planned, mut free, mut after) = (poller.phase(client, clients), 0, 0);
+        let mut number = 0;
         iter::from_fn(move || {
-            let sent = planned.max(free) + poller.pacer_lag;
+            number += 1;
+            let lag = if number % poller.lag_each == 0 { poller.pacer_lag } else { 0 };
+            let sent = planned.max(free) + lag;
             let mut read = sent + poller.request + poller.service;
             if frozen.contains(&read) {
                 read = frozen.end;
