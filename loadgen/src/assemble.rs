@@ -139,6 +139,7 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         received,
         sent,
         handshake: Handshake { received: phases.connect.0, sent: phases.connect.1 },
+        whole_life: Handshake { received: phases.whole_life.0, sent: phases.whole_life.1 },
         // Somebody else's updates have no common size: as long as they are.
         canonical_payload: match &variant.peer {
             None => delivered * u64::from(variant.feed.quote_bytes),
@@ -164,13 +165,14 @@ type Both = (Layers, Layers);
 struct Phases {
     connect: Both,
     measure: Both,
+    whole_life: Both,
     unbalanced: Vec<String>,
 }
 
 impl Phases {
     fn of(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Self {
         if variant.counted_by_server() {
-            Self::of_server(found, &evidence.marks)
+            Self::of_server(found, evidence)
         } else {
             Self::of_books(&found.books)
         }
@@ -184,24 +186,27 @@ impl Phases {
             note_unbalanced(&mut unbalanced, "received", phase, &received);
             note_unbalanced(&mut unbalanced, "sent", phase, &sent);
         }
-        Self { connect: both(Phase::Connect), measure: both(Phase::Measure), unbalanced }
+        let whole_life = (books.received.whole_life(), books.sent.whole_life());
+        Self { connect: both(Phase::Connect), measure: both(Phase::Measure), whole_life, unbalanced }
     }
 
     /// Differences of the server's counters between marks. Payload is what the clients decoded in the phase.
-    fn of_server(found: &Found, marks: &Marks) -> Self {
-        let nothing = Stats::default();
+    fn of_server(found: &Found, evidence: &Evidence) -> Self {
+        let (nothing, marks) = (Stats::default(), &evidence.marks);
         let read =
             |mark: &Option<Mark>| mark.as_ref().and_then(|mark| mark.stats.clone()).unwrap_or_default();
         let (from, to) = (read(&marks.from), read(&marks.to));
         let connected = marks.connected_stats.as_ref().unwrap_or(&nothing);
         let connect = between(&nothing, connected, found.unsocketed_payload[Phase::Connect as usize]);
         let measure = between(&from, &to, found.unsocketed_payload[Phase::Measure as usize]);
+        let last = evidence.last_stats.as_ref().unwrap_or(&nothing);
+        let whole_life = between(&nothing, last, found.unsocketed_payload.iter().sum());
         let mut unbalanced = Vec::new();
         for (phase, (received, sent)) in [(Phase::Connect, &connect), (Phase::Measure, &measure)] {
             note_unbalanced(&mut unbalanced, "received", phase, received);
             note_unbalanced(&mut unbalanced, "sent", phase, sent);
         }
-        Self { connect, measure, unbalanced }
+        Self { connect, measure, whole_life, unbalanced }
     }
 }
 

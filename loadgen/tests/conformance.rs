@@ -89,6 +89,8 @@ async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
         assert_eq!(Some(updates.distinct), updates.generated, "{kind}");
         assert!(bytes.balanced, "{kind}: {bytes:?}");
         assert!(bytes.received.balanced() && bytes.sent.balanced(), "{kind}: {bytes:?}");
+        let (life, kernel) = (&bytes.whole_life, &bytes.kernel);
+        assert_eq!((life.received.sum(), life.sent.sum()), (kernel.received, kernel.sent), "{kind}");
         assert!(bytes.received.payload > 0 && bytes.handshake.received.headers > 0, "{kind}: {bytes:?}");
         let classes = trial.validity.classes;
         assert_eq!(

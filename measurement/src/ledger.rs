@@ -55,6 +55,13 @@ impl Direction {
         self.0.iter().map(|layers| layers.socket_total).sum()
     }
 
+    /// The layers of all phases together.
+    pub fn whole_life(&self) -> Layers {
+        let mut layers = Layers::default();
+        self.0.iter().for_each(|phase| layers.merge(phase));
+        layers
+    }
+
     /// Adds another connection's bytes.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
@@ -140,5 +147,8 @@ mod tests {
         assert!(direction.balanced());
         direction.phase_mut(Phase::Drain).socket_total += 1;
         assert!(!direction.balanced());
+        let whole = direction.whole_life();
+        assert_eq!((whole.sum(), whole.socket_total), (457, 458));
+        assert_eq!(whole.socket_total, direction.socket_total());
     }
 }
