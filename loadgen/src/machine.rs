@@ -172,6 +172,9 @@ pub fn manifest(plan: &Plan) -> Manifest {
     let timed_must_match = machine.timed(&mut collected);
     let mut recorded = machine.recorded(&mut collected);
     recorded.extend(program(&mut collected));
+    let remote = plan.variants.iter().any(crate::plan::VariantPlan::is_remote);
+    let network = if remote { "a network to another machine" } else { "loopback, IPv4" };
+    recorded.insert("network".to_owned(), json!(network));
     recorded.insert("before".to_owned(), json!(Snapshot::now()));
     recorded.insert("trials".to_owned(), json!(plan.trials));
     recorded.insert("quick".to_owned(), json!(plan.quick));
@@ -256,7 +259,6 @@ impl Machine {
             collected.entry("cgroup_memory", &self.cgroup_memory),
             collected.entry("open_files_soft_hard", &self.open_files),
             collected.entry("loopback_mtu", &self.loopback_mtu),
-            ("network".to_owned(), json!("loopback, IPv4")),
             ("sysctls".to_owned(), json!(sysctls)),
         ])
     }

@@ -60,7 +60,11 @@ pub fn learn(
     let drift_ppm = clocks.before.and(clocks.after).map(|_| learned.offset.drift_ppm());
     let clock = ClockReport {
         kind: kind.name().to_owned(),
-        offset_us: learned.offset.offset_at_ns(middle_ns) / 1e3,
+        offset_us: if matches!(kind, ClockKind::SameHost) {
+            0.0
+        } else {
+            ahead_us(learned.offset.offset_at_ns(middle_ns), clocks)
+        },
         error_us: resolution_us.max(learned.offset.error_ns() / 1e3),
         drift_ppm,
         samples: clocks.exchanges,
@@ -72,6 +76,12 @@ pub fn learn(
         has_process: peer.server.is_some(),
     };
     Lesson { evidence, clock }
+}
+
+/// From the offset to our monotonic clock to that to our wall clock.
+fn ahead_us(offset_ns: f64, clocks: &Clocks) -> f64 {
+    let ours = i128::from(clocks.anchor.unix_ns) - i128::from(clocks.anchor.mono_ns);
+    (offset_ns - ours as f64) / 1e3
 }
 
 fn rules(variant: &VariantPlan, peer: &Peer) -> Rules {

@@ -113,7 +113,14 @@ fn order(plan: &Plan) -> Vec<usize> {
 
 fn head(plan: &Plan, orders: &Orders<'_>, cores: &Cores, order: &[usize]) -> RunResult {
     let started_at = assemble::date(clock::unix_ns());
-    let resolved = serde_json::to_value(plan).unwrap_or_default();
+    let mut resolved = serde_json::to_value(plan).unwrap_or_default();
+    for (variant, planned) in
+        plan.variants.iter().zip(resolved["variants"].as_array_mut().into_iter().flatten())
+    {
+        if variant.peer.is_some() {
+            planned["feed"] = serde_json::Value::Null;
+        }
+    }
     let mut hash = Sha256::new();
     hash.update(&started_at);
     hash.update(&plan.text);

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
 
-use measurement::offset::Exchange;
+use measurement::offset::{self, Exchange};
 use ticker::{Anchor, clock};
 
 use crate::{
@@ -144,16 +144,16 @@ impl Target {
     }
 }
 
+/// Pairs of readings of which the closest counts: one that was interrupted tells little.
+const READINGS: usize = 32;
+
 /// The wall clock against ours, as an exchange without a way.
-fn wall_clock() -> Exchange {
-    let before = clock::now_ns();
-    let anchor = Anchor::now();
-    let after = clock::now_ns();
-    let middle = i64::try_from(anchor.mono_ns).unwrap_or(i64::MAX);
-    let half = ((after - before) / 2) as i64;
-    Exchange {
-        asked_ns: middle - half,
-        server_ns: i64::try_from(anchor.unix_ns).unwrap_or(i64::MAX),
-        answered_ns: middle + half,
-    }
+fn wall_clock() -> Option<Exchange> {
+    let signed = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
+    let read = || {
+        let asked = clock::now_ns();
+        let server = clock::unix_ns();
+        Exchange { asked_ns: signed(asked), server_ns: signed(server), answered_ns: signed(clock::now_ns()) }
+    };
+    offset::best(&std::iter::repeat_with(read).take(READINGS).collect::<Vec<_>>())
 }

@@ -113,6 +113,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         before: before_clock,
         after: after_clock.and_then(|(exchange, _)| exchange),
         exchanges: exchanges + after_exchanges,
+        anchor: setting.anchor,
     };
     let learned = match (&variant.peer, t0_ns) {
         (Some(peer), Some(t0_ns)) => {
@@ -134,6 +135,8 @@ pub struct Clocks {
     pub after: Option<Exchange>,
     /// How many there were.
     pub exchanges: u64,
+    /// Our own wall clock.
+    pub anchor: Anchor,
 }
 
 /// Readings at the edges of the window.

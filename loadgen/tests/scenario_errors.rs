@@ -147,11 +147,11 @@ fn transports() {
         ("no kind", "[[transport]]\ninterval = \"1s\"\n", &[]),
         ("unknown, a near one", "[[transport]]\nkind = \"web-socket\"\n", &[]),
         ("unknown, nothing near", "[[transport]]\nkind = \"pigeon\"\n", &[]),
-        ("planned", "[[transport]]\nkind = \"long-polling\"\n", &[]),
+        ("planned", "[[transport]]\nkind = \"ndjson\"\n", &[]),
         ("a table for a list", "[transport]\nkind = \"sse\"\n", &[]),
         ("an option it does not take", "[[transport]]\nkind = \"sse\"\ninterval = \"1s\"\n", &[]),
         ("an unknown key", "[[transport]]\nkind = \"polling\"\nintervall = \"1s\"\n", &[]),
-        ("an interval too short", "[[transport]]\nkind = \"polling\"\ninterval = \"1ms\"\n", &[]),
+        ("an interval too short", "[[transport]]\nkind = \"polling\"\ninterval = \"100us\"\n", &[]),
         ("an unknown mode", "[[transport]]\nkind = \"polling\"\nmode = \"newest\"\n", &[]),
         ("one name twice", "[[transport]]\nkind = \"sse\"\n\n[[transport]]\nkind = \"sse\"\n", &[]),
         (
@@ -171,7 +171,6 @@ fn unsupported() {
         ("gate", "[[gate]]\nvariant = \"a\"\nbelow = \"50ms\""),
         ("phase", "[[phase]]\nclients = 5"),
         ("claim", "[[claim]]\ntext = \"x\""),
-        ("remote", "allow_remote = true"),
         ("workload", "[workload]\nkind = \"chat\""),
         ("unknown workload", "[workload]\nkind = \"tickr\""),
         ("driver", "[load]\ndriver = \"chromium\""),
@@ -184,17 +183,84 @@ fn unsupported() {
         ("engine", "[defaults]\nengine = \"direct\""),
     ]);
     let own = |line: &str| errors(&[(line, &format!("{PUSH}{line}\n"), &[])]);
-    let lines = [
-        "url = \"ws://127.0.0.1/feed\"",
-        "tls = true",
-        "allow_remote = true",
-        "[transport.server]\ncommand = \"x\"",
-        "[transport.open]\nsend = [\"x\"]",
-        "[transport.message]\nformat = \"json\"",
-    ];
-    let own: String = lines.into_iter().map(own).collect();
+    let own: String = ["tls = true"].into_iter().map(own).collect();
     let text = top + &own;
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn servers_of_others() {
+    let own = |title: &'static str, lines: &str| errors(&[(title, &format!("{PUSH}{lines}\n"), &[])]);
+    let url = "url = \"ws://127.0.0.1:{port}/feed\"\n[transport.server]\ncommand = \"x --port {port}\"\n";
+    let here = "url = \"ws://127.0.0.1:9/feed\"\n";
+    let with = |title, lines: &str| own(title, &format!("{here}{lines}"));
+    let poll = |title: &'static str, lines: &str| {
+        let text = format!("[[transport]]\nkind = \"polling\"\n{lines}\n");
+        errors(&[(title, &text, &[])])
+    };
+    let text = [
+        own("a table without a url", "[transport.open]\nsend = [\"x\"]"),
+        own("a url of another scheme", "url = \"http://127.0.0.1/feed\""),
+        own("no url at all", "url = \"127.0.0.1\""),
+        own("another machine", "url = \"ws://stream.example.com/feed\""),
+        own("a port that nobody is told", "url = \"ws://127.0.0.1:{port}/\""),
+        own("a cursor without a poll", "url = \"ws://127.0.0.1/?a={after}\""),
+        poll("a cursor in the path", "url = \"http://127.0.0.1/{after}\""),
+        poll(
+            "a cursor of nothing",
+            "url = \"http://127.0.0.1/?a={after}\"\n[transport.message]\nsent_at = \"/t\"",
+        ),
+        poll("something to send in a poll", "url = \"http://127.0.0.1/\"\n[transport.open]\nsend = [\"x\"]"),
+        with("an authority that is not there", "ca = \"no-such.pem\""),
+        with("command and pid", "[transport.server]\ncommand = \"x\"\npid = 1"),
+        with("neither command nor pid", "[transport.server]\nready = \"/\""),
+        own("ready without a slash", &format!("{url}ready = \"healthz\"")),
+        with("a quote left open", "[transport.server]\ncommand = \"sh -c 'x\""),
+        with("an unknown key", "[transport.message]\nsequnce = \"/seq\""),
+        with("a key of another table", "[transport.open]\nsequence = \"/seq\""),
+        with("a pointer without a slash", "[transport.message]\nsequence = \"seq\""),
+        with("a counter of no symbol", "[transport.message]\nsymbol_sequence = \"/n\""),
+        with("an unknown unit", "[transport.message]\nsent_at = \"/t\"\nsent_at_unit = \"min\""),
+        with("an event of a socket", "[transport.message]\nevent = \"tick\""),
+        with("text without a pattern", "[transport.message]\nformat = \"text\""),
+        with("a broken pattern", "[transport.message]\npattern = \"(\""),
+        with("an unknown group", "[transport.message]\npattern = \"(?<price>[0-9]+)\""),
+        with("a list to compare with", "[transport.message]\nwhen = { \"/e\" = [1] }"),
+        with("a variable that is not set", "[transport.open]\nheaders = { a = \"${NOPE}\" }"),
+        with("a field that is ours", "[transport.open]\nheaders = { Upgrade = \"x\" }"),
+        with("a keep-alive without a period", "[transport.open]\nkeepalive = { send = \"ping\" }"),
+        with("an unknown clock", "[transport.message]\nclock = \"gps\""),
+    ];
+    insta::assert_snapshot!(text.concat());
+}
+
+#[test]
+fn another_machine_is_asked_for_little() {
+    let text =
+        "allow_remote = true\n[[transport]]\nkind = \"websocket\"\nurl = \"wss://stream.example.com/feed\"\n";
+    let spare = plan(text, &[]);
+    assert_eq!((spare.trials, spare.variants[0].load.clients), (1, 1));
+    assert_eq!(spare.variants[0].load.connect_over, std::time::Duration::from_secs(10));
+    assert_eq!(spare.variants[0].name, "websocket at stream.example.com");
+    assert!(spare.variants[0].is_remote());
+    let more = plan(text, &["--set", "load.clients=5", "--set", "load.trials=2"]);
+    assert_eq!((more.trials, more.variants[0].load.clients), (2, 5));
+    let here = plan(&text.replace("stream.example.com", "127.0.0.1"), &[]);
+    assert_eq!((here.trials, here.variants[0].load.clients, here.variants[0].is_remote()), (3, 200, false));
+}
+
+#[test]
+fn the_command_line_changes_a_servers_tables() {
+    let text = format!(
+        "{PUSH}url = \"ws://127.0.0.1:9/\"\n[transport.message]\nsequence = \"/a\"\nsent_at = \"/t\"\n"
+    );
+    let changed = plan(&text, &["--set", "transport.websocket.message.sequence=/b"]);
+    let message = &changed.variants[0].peer.as_ref().unwrap().message;
+    assert_eq!((message.sequence.as_deref(), message.sent_at.as_deref()), (Some("/b"), Some("/t")));
+    // Compression is not offered to servers of others: these clients do not inflate.
+    assert!(
+        changed.variants[0].headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("accept-encoding"))
+    );
 }
 
 #[test]

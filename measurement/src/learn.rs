@@ -73,7 +73,7 @@ pub struct Knowledge {
     pub staleness: Option<String>,
     /// Publisher lag and transit: the server tells due and sent. Otherwise why not.
     pub publication: Option<String>,
-    /// Numbers of the window's first and last update, feed-wide numbering only.
+    /// Numbers of the window's first and last update, where one counter runs over the feed.
     pub window_sequences: Option<(u64, u64)>,
     /// The step of the server's times in nanoseconds.
     pub resolution_ns: u64,

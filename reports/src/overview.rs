@@ -269,7 +269,7 @@ fn headline(result: &RunResult) -> String {
     told.sort_by(|a, b| a.1.total_cmp(&b.1));
     let part = |(name, share): &(&str, f64)| format!("{} with {name}", format::share(*share));
     match told.as_slice() {
-        [] => format!("{conditions}: no variant has valid times."),
+        [] => format!("{conditions}: {}.", delays(result)),
         [(name, share)] => {
             format!("{conditions}: a shown price is wrong {} of the time with {name}.", format::share(*share))
         }
@@ -277,6 +277,23 @@ fn headline(result: &RunResult) -> String {
             "{conditions}: a shown price is wrong {} of the time with {name}, {}.",
             format::share(*share),
             part(last)
+        ),
+    }
+}
+
+/// The least and the most mean delay, where nobody knows which price was right.
+fn delays(result: &RunResult) -> String {
+    let mean = |variant: &Variant| variant.summary.get(COLUMNS[1].metric).map(|summary| summary.median);
+    let mut told: Vec<(&str, f64)> =
+        result.variants.iter().filter_map(|variant| Some((variant.name.as_str(), mean(variant)?))).collect();
+    told.sort_by(|a, b| a.1.total_cmp(&b.1));
+    match told.as_slice() {
+        [] => "no variant has valid times".to_owned(),
+        [(name, delay)] => format!("an update is {} late on average with {name}", format::duration(*delay)),
+        [(name, delay), .., (last, most)] => format!(
+            "an update is {} late on average with {name}, {} with {last}",
+            format::duration(*delay),
+            format::duration(*most)
         ),
     }
 }
@@ -295,8 +312,12 @@ fn conditions(result: &RunResult) -> String {
         None => "HTTP/1.1".to_owned(),
     });
     parts.push(security(result, common(&["options", "tls"]).as_deref()).to_owned());
-    if let (Some(rate), Some(symbols)) =
-        (common(&["feed", "updates_per_second"]), common(&["feed", "symbols"]))
+    // Somebody else's server publishes what it likes: then the plan has no feed.
+    let planned = |variant: &Value| variant.get("feed").is_some_and(|feed| !feed.is_null());
+    let variants = result.scenario.plan.get("variants").and_then(Value::as_array);
+    if variants.is_some_and(|variants| variants.iter().all(planned))
+        && let (Some(rate), Some(symbols)) =
+            (common(&["feed", "updates_per_second"]), common(&["feed", "symbols"]))
     {
         parts.push(format!("{rate} updates/s over {symbols} symbols"));
     }

@@ -286,7 +286,16 @@ impl Reader<'_> {
                     Err(self.sources.error(problem, pid.span.clone(), "this number"))
                 }
             },
-            (Some(_), Some(_)) | (None, None) => {
+            (Some(_), Some(pid)) => {
+                let problem = Problem::OutOfRange {
+                    key: "transport.server.pid".to_owned(),
+                    found: format!("{} beside a command", pid.value),
+                    expected: "one of the two".to_owned(),
+                    advice: "a command is started fresh for each trial, a pid is only watched".to_owned(),
+                };
+                Err(self.sources.error(problem, pid.span.clone(), "whose process?"))
+            }
+            (None, None) => {
                 let problem = Problem::MissingKey {
                     key: "command` or `pid".to_owned(),
                     table: "[transport.server]".to_owned(),

@@ -42,8 +42,8 @@ pub(super) fn session_range() -> DurationRange {
 }
 
 pub(super) fn interval_range() -> DurationRange {
-    let advice = "below 10 ms the poller's own timer decides; above 10 minutes a trial sees no second poll";
-    DurationRange { range: MS(10)..=S(600), advice }
+    let advice = "below 1 ms the poller's own timer decides; above 10 minutes a trial sees no second poll";
+    DurationRange { range: MS(1)..=S(600), advice }
 }
 
 pub(super) fn clients_range() -> NumberRange {

@@ -168,7 +168,7 @@ impl PeerServer {
     pub(super) async fn exchange(&self) -> Result<(Option<Exchange>, u64), TargetError> {
         match self.clock {
             ClockKind::None => Ok((None, 0)),
-            ClockKind::SameHost => Ok((Some(wall_clock()), 1)),
+            ClockKind::SameHost => Ok((wall_clock(), 1)),
             ClockKind::Endpoint => {
                 let mut control = Control::open(&self.endpoint).await?;
                 let mut exchanges = Vec::new();

@@ -50,12 +50,13 @@ impl Numbers {
 
     /// The server's own numbers of the first and last of some places.
     pub(super) fn originals(&self, places: &Range<u64>) -> Option<(u64, u64)> {
-        match &self.places {
-            Places::Feed { first } if !places.is_empty() => {
-                Some((first + places.start - 1, first + places.end - 2))
-            }
-            Places::Feed { .. } | Places::Symbols(_) => None,
-        }
+        let first = match &self.places {
+            Places::Feed { first } => *first,
+            // The one counter of a single symbol is the feed's.
+            Places::Symbols(places) if places.len() == 1 => places.values().next()?.0,
+            Places::Symbols(_) => return None,
+        };
+        (!places.is_empty()).then(|| (first + places.start - 1, first + places.end - 2))
     }
 }
 
