@@ -10,6 +10,7 @@ pub mod machine;
 pub mod pacer;
 pub mod peers;
 pub mod plan;
+pub mod probe;
 pub mod process;
 pub mod progress;
 pub mod runner;

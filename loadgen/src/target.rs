@@ -37,6 +37,9 @@ pub enum TargetError {
         /// What came.
         found: String,
     },
+    /// One that was not started here is not there.
+    #[error("failed to reach the server: {0}")]
+    Unreachable(String),
     /// It ended by itself.
     #[error("the server ended by itself ({status}){said}")]
     Ended {

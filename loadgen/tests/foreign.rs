@@ -312,3 +312,134 @@ fn no_secret(run: &Run) {
     let plan = run.result.scenario.plan.to_string();
     assert!(plan.contains("Bearer ${TOKEN}"), "{plan}");
 }
+
+/// The server as a process of ours, ended with the test.
+struct Stranger {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Stranger {
+    fn start() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child =
+            std::process::Command::new("python3").args([FEED, "--port", &port.to_string()]).spawn().unwrap();
+        let stranger = Self { child, port };
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(std::time::Instant::now() < until, "the server did not start");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        stranger
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn loadgen(arguments: &[&str]) -> Output {
+    let mut command = assert_cmd::Command::cargo_bin("loadgen").unwrap();
+    command.args(arguments).timeout(std::time::Duration::from_secs(60)).output().unwrap()
+}
+
+#[test]
+fn what_probe_prints_runs_and_a_running_process_is_watched() {
+    let stranger = Stranger::start();
+    let here = tempfile::tempdir().unwrap();
+    let at = |scheme: &str, path: &str| format!("{scheme}://127.0.0.1:{}{path}", stranger.port);
+    let pid = format!("transport.{{}}.server.pid={}", stranger.child.id());
+    let cases: [(&str, String, &[&str], &[&str]); 5] = [
+        (
+            "websocket",
+            at("ws", "/feed"),
+            &["--send", r#"{"method":"SUBSCRIBE"}"#],
+            &[r#"when = { "/e" = "trade" }"#, r#"sequence = "/t""#, r#"sent_at_unit = "ms""#],
+        ),
+        ("sse", at("http", "/events"), &[], &[r#"event = "tick""#, r#"sent_at = "/data/ts""#, "rfc3339"]),
+        ("sse", at("http", "/text"), &[], &["(?<sequence>", "(?<sent_at>"]),
+        (
+            "polling",
+            at("http", "/poll?since={after}"),
+            &[],
+            &[r#"items = "/items""#, r#"sequence = "/id""#, r#"cursor = "/next""#],
+        ),
+        (
+            "long-polling",
+            at("http", "/wait?since={after}"),
+            &[],
+            &[r#"items = "/items""#, r#"sequence = "/id""#],
+        ),
+    ];
+    for (kind, url, more, expected) in cases {
+        let arguments = [&["probe", &url, "--kind", kind], more].concat();
+        let output = loadgen(&arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(text.matches("#   ").count(), 3, "three messages are shown: {text}");
+        for line in expected {
+            assert!(text.contains(line), "{url}: no {line} in {text}");
+        }
+        let scenario = here.path().join("probed.toml");
+        fs::write(&scenario, &text).unwrap();
+        let out = here.path().join("runs");
+        let output = loadgen(&[
+            "run",
+            scenario.to_str().unwrap(),
+            "--quiet",
+            "--out",
+            out.to_str().unwrap(),
+            "--set",
+            "load.trials=1",
+            "--set",
+            "load.clients=2",
+            "--set",
+            "load.warmup=300ms",
+            "--set",
+            "load.measure=1500ms",
+            "--set",
+            "defaults.interval=100ms",
+            "--set",
+            &pid.replace("{}", kind),
+        ]);
+        assert!(
+            output.status.code() == Some(0),
+            "{url}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let folder =
+            fs::read_dir(out.join("probed")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+        let result: RunResult =
+            serde_json::from_str(&fs::read_to_string(folder.join("result.json")).unwrap()).unwrap();
+        let trial = &result.variants[0].trials[0];
+        assert!(
+            trial.updates.delivered_once > 40 && trial.delivery_delay.is_some(),
+            "{url}: {:?}",
+            trial.updates
+        );
+        assert!(trial.server.cpu_seconds.is_some() && trial.bytes.balanced, "{url}: {:?}", trial.server);
+    }
+    let output = loadgen(&["probe", &at("http", "/nothing"), "--kind", "sse"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("404"), "{output:?}");
+}
+
+#[test]
+fn a_command_that_fails_says_so_with_its_last_words() {
+    let here = tempfile::tempdir().unwrap();
+    let transports = r#"
+[[transport]]
+kind = "sse"
+url = "http://127.0.0.1:{port}/events"
+[transport.server]
+command = "python3 {FEED} --port {port} --no-such-option"
+"#;
+    let run = run(here.path(), "clients = 1\nmeasure = \"1s\"", transports);
+    let error = run.result.variants[0].trials[0].error.clone().unwrap();
+    assert!(error.contains("ended by itself") && error.contains("--no-such-option"), "{error}");
+    assert_eq!(run.output.status.code(), Some(3));
+}

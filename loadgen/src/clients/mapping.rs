@@ -267,8 +267,8 @@ mod tests {
     }
 
     /// Sequence, symbol and time of each update, and the cursor.
-    fn check(told: Value, event: Option<&str>, message: &str, expected: Option<(Value, Option<&str>)>) {
-        let mapping = Mapping::new(&rules(&told)).unwrap();
+    fn check(told: &Value, event: Option<&str>, message: &str, expected: Option<(Value, Option<&str>)>) {
+        let mapping = Mapping::new(&rules(told)).unwrap();
         let reading = mapping.read(message, event);
         let found = reading.map(|reading| {
             let updates =
@@ -284,9 +284,9 @@ mod tests {
         let told = json!({"event": "tick", "sent_at": "/data/ts", "sent_at_unit": "rfc3339"});
         let message = r#"{"data":{"price":1,"ts":"2026-11-21T04:00:00.123Z"}}"#;
         let expected = json!([[null, null, 1_795_233_600_123_000_000_i64]]);
-        check(told.clone(), Some("tick"), message, Some((expected, None)));
-        check(told.clone(), Some("other"), message, None);
-        check(told, None, message, None);
+        check(&told, Some("tick"), message, Some((expected, None)));
+        check(&told, Some("other"), message, None);
+        check(&told, None, message, None);
     }
 
     #[test]
@@ -296,26 +296,26 @@ mod tests {
         });
         let trade = r#"{"e":"trade","E":1795233600123,"s":"BTC","t":12345,"p":"1.50"}"#;
         let expected = json!([[12_345, "BTC", 1_795_233_600_123_000_000_i64]]);
-        check(told.clone(), None, trade, Some((expected, None)));
-        check(told.clone(), None, r#"{"result":null,"id":1}"#, None);
-        check(told, None, r#"{"e":"trade","E":1,"s":"BTC"}"#, None);
+        check(&told, None, trade, Some((expected, None)));
+        check(&told, None, r#"{"result":null,"id":1}"#, None);
+        check(&told, None, r#"{"e":"trade","E":1,"s":"BTC"}"#, None);
     }
 
     #[test]
     fn a_polling_answer_with_items_and_a_cursor() {
         let told = json!({"items": "/quotes", "sequence": "/seq", "cursor": "/next"});
         let answer = r#"{"next":"abc","quotes":[{"seq":7},{"seq":"8"}]}"#;
-        check(told.clone(), None, answer, Some((json!([[7, null, null], [8, null, null]]), Some("abc"))));
-        check(told.clone(), None, r#"{"next":9,"quotes":[]}"#, Some((json!([]), Some("9"))));
-        check(told, None, r#"{"quotes":[{}]}"#, None);
+        check(&told, None, answer, Some((json!([[7, null, null], [8, null, null]]), Some("abc"))));
+        check(&told, None, r#"{"next":9,"quotes":[]}"#, Some((json!([]), Some("9"))));
+        check(&told, None, r#"{"quotes":[{}]}"#, None);
     }
 
     #[test]
     fn plain_text_with_numbers_in_it() {
         let told = json!({"pattern": r"^(?<symbol>[A-Z]+) (?<sequence>\d+) @(?<sent_at>[\d.]+)", "sent_at_unit": "s"});
         let expected = json!([[5, "ACME", 1_795_233_600_250_000_000_i64]]);
-        check(told.clone(), None, "ACME 5 @1795233600.25 101.5", Some((expected, None)));
-        check(told, None, "hello", None);
+        check(&told, None, "ACME 5 @1795233600.25 101.5", Some((expected, None)));
+        check(&told, None, "hello", None);
         assert!(check_pattern(r"(?<price>\d+)").unwrap_err().contains("means nothing"));
         assert!(check_pattern(r"(").is_err() && check_pattern(r"\d+").is_ok());
     }
@@ -326,7 +326,7 @@ mod tests {
         let at = |pointer| locate(whole, pointer).map(RawValue::get);
         assert_eq!(at("/a~1b/m~0n/1"), Some("20"));
         assert_eq!((at("/"), at("/a~1b/m~0n/2"), at("/x")), (Some("3"), None, None));
-        assert_eq!(at("").map(str::len), Some(29));
+        assert_eq!(at("").map(str::len), Some(28));
     }
 
     #[test]

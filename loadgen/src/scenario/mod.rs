@@ -38,7 +38,24 @@ pub fn load_with(
     overrides: &Overrides,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, ScenarioError> {
-    let source = source::find(path_or_name)?;
+    resolve_source(&source::find(path_or_name)?, overrides, environment)
+}
+
+/// A scenario that is no file: `name` stands where a path would.
+pub fn load_text(
+    name: &str,
+    text: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, ScenarioError> {
+    let source = source::Source { name: name.to_owned(), path: name.into(), text: text.to_owned() };
+    resolve_source(&source, &Overrides::default(), environment)
+}
+
+fn resolve_source(
+    source: &source::Source,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, ScenarioError> {
     let mut sources = decode::Sources::default();
     let mut file = sources.file(&source.path.to_string_lossy(), &source.text)?;
     for given in &overrides.set {
@@ -46,7 +63,7 @@ pub fn load_with(
         overrides::apply(&mut file, set, &sources)?;
     }
     support::refuse(&file, &sources)?;
-    let resolve::Resolved { mut plan, labels } = resolve::resolve(&source, &file, &sources, environment)?;
+    let resolve::Resolved { mut plan, labels } = resolve::resolve(source, &file, &sources, environment)?;
     overrides::keep_only(&mut plan, &labels, &overrides.only)?;
     if overrides.quick {
         overrides::quicken(&mut plan);

@@ -132,6 +132,9 @@ impl PeerServer {
             {
                 return Err(TargetError::Ended { status, said: self.said() });
             }
+            if self.child.is_none() {
+                return Err(TargetError::Unreachable(found));
+            }
             if clock::now_ns() > until_ns {
                 let found = format!("{found} after {} s{}", waits.as_secs(), self.said());
                 let expected = if path.is_some() { "an answer of success" } else { "an open port" };
