@@ -454,6 +454,7 @@ fn heard<'a>(quote: &QuoteView<'a>) -> Heard<'a> {
         symbol: Some(quote.sym),
         due_ns: unix_ns(quote.due),
         sent_ns: unix_ns(quote.sent),
+        step_ns: 1_000,
     }
 }
 

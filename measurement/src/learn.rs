@@ -75,7 +75,7 @@ pub struct Knowledge {
     pub publication: Option<String>,
     /// Numbers of the window's first and last update, where one counter runs over the feed.
     pub window_sequences: Option<(u64, u64)>,
-    /// The step of the server's times in nanoseconds.
+    /// The step of the server's times in nanoseconds; 0 if it tells none.
     pub resolution_ns: u64,
     /// Updates whose time lies before that of the one before.
     pub backwards: u64,
@@ -99,7 +99,7 @@ pub fn learn(tapes: &[Tape], rules: Rules, bridge: Bridge, window: Range<u64>) -
     let epoch = first_at.unwrap_or(window.start).min(window.start);
     let times = Times { offset, epoch, told: rules.times };
     let mut knowledge = Knowledge {
-        resolution_ns: resolution(tapes),
+        resolution_ns: tapes.iter().filter_map(Tape::step_ns).min().unwrap_or(0),
         heard: tapes.iter().map(Tape::len).sum(),
         skipped: skipped(tapes),
         ..Knowledge::default()
@@ -155,17 +155,6 @@ fn fastest(tapes: &[Tape]) -> Offset {
     let updates = rows(tapes).filter(|row| row.kind == Kind::Update && row.due_ns != NO_TIME);
     let ahead = updates.map(|row| row.due_ns.saturating_sub(row.at_ns as i64)).max();
     Offset::constant(ahead.unwrap_or(0), 0.0)
-}
-
-/// The largest power of ten, of nanoseconds, that all times are multiples of.
-fn resolution(tapes: &[Tape]) -> u64 {
-    let mut step = 1_000_000_000;
-    for row in rows(tapes).filter(|row| row.due_ns != NO_TIME) {
-        while step > 1 && row.due_ns.unsigned_abs() % step != 0 {
-            step /= 10;
-        }
-    }
-    step
 }
 
 fn rows(tapes: &[Tape]) -> impl Iterator<Item = &Row> {

@@ -20,6 +20,8 @@ pub struct Heard<'a> {
     pub due_ns: Option<i64>,
     /// When it was published, where the server tells both.
     pub sent_ns: Option<i64>,
+    /// The step of the last digit of these times as they are written, in nanoseconds; 0 if not known.
+    pub step_ns: u64,
 }
 
 /// What a row is.
@@ -58,6 +60,7 @@ pub struct Tape {
     /// When each client began to connect and stood; `None` for one that never did.
     pub(crate) connected: Vec<Option<(u64, u64)>>,
     begins: bool,
+    step_ns: Option<u64>,
     skipped: u64,
     first_skipped: Option<String>,
 }
@@ -105,6 +108,11 @@ impl Tape {
         (self.skipped, self.first_skipped.as_deref())
     }
 
+    /// The finest step of the times, in nanoseconds.
+    pub(crate) fn step_ns(&self) -> Option<u64> {
+        self.step_ns
+    }
+
     /// Updates heard so far.
     pub fn len(&self) -> u64 {
         self.chunks.iter().map(Vec::len).sum::<usize>() as u64
@@ -120,6 +128,9 @@ impl Tape {
     }
 
     fn push(&mut self, client: usize, heard: &Heard<'_>, at_ns: u64, kind: Kind) {
+        if heard.step_ns > 0 {
+            self.step_ns = Some(self.step_ns.map_or(heard.step_ns, |known| known.min(heard.step_ns)));
+        }
         let row = Row {
             at_ns,
             sequence: heard.sequence.unwrap_or_default(),

@@ -30,6 +30,8 @@ pub(crate) struct Update<'a> {
     pub(crate) symbol: Option<Cow<'a, str>>,
     /// When it was made, Unix nanoseconds.
     pub(crate) sent_ns: Option<i64>,
+    /// The step of that time's last digit, in nanoseconds.
+    pub(crate) step_ns: u64,
     /// Its own text.
     pub(crate) text: &'a str,
 }
@@ -117,18 +119,24 @@ impl Mapping {
             None => None,
             Some(name) => Some(Cow::Owned(name?)),
         };
-        let sent_ns = match at(&self.rules.sent_at) {
-            None => None,
-            Some(time) => Some(unix_ns(&time?, self.rules.sent_at_unit)?),
+        let unit = self.rules.sent_at_unit;
+        let (sent_ns, step_ns) = match at(&self.rules.sent_at) {
+            None => (None, 0),
+            Some(time) => {
+                let time = time?;
+                (Some(unix_ns(&time, unit)?), step_ns(&time, unit))
+            }
         };
-        Some(Update { sequence, symbol, sent_ns, text })
+        Some(Update { sequence, symbol, sent_ns, step_ns, text })
     }
 
     fn matched<'a>(&self, found: &Captures<'a>, text: &'a str) -> Option<Update<'a>> {
         let group = |name| found.name(name).map(|group| group.as_str());
         let number = group("sequence").or_else(|| group("symbol_sequence")).map(str::parse);
-        let sent_ns = group("sent_at").map(|time| unix_ns(time, self.rules.sent_at_unit));
+        let unit = self.rules.sent_at_unit;
+        let sent_ns = group("sent_at").map(|time| unix_ns(time, unit));
         Some(Update {
+            step_ns: group("sent_at").map_or(0, |time| step_ns(time, unit)),
             sequence: number.transpose().ok()?,
             symbol: group("symbol").map(Cow::Borrowed),
             sent_ns: match sent_ns {
@@ -212,6 +220,19 @@ pub(crate) fn unix_ns(text: &str, unit: TimeUnit) -> Option<i64> {
     }
     let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(digits).collect();
     whole.checked_mul(unit_ns)?.checked_add(fraction.parse().unwrap_or(0))
+}
+
+/// The step of a written time's last digit, in nanoseconds.
+fn step_ns(text: &str, unit: TimeUnit) -> u64 {
+    let unit_ns: u64 = match unit {
+        TimeUnit::S | TimeUnit::Rfc3339 => 1_000_000_000,
+        TimeUnit::Ms => 1_000_000,
+        TimeUnit::Us => 1_000,
+        TimeUnit::Ns => 1,
+    };
+    let fraction = text.rsplit_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count() as u32;
+    (unit_ns / 10_u64.saturating_pow(digits)).max(1)
 }
 
 /// RFC 3339 with any offset, in Unix nanoseconds.
@@ -327,6 +348,18 @@ mod tests {
         assert_eq!(at("/a~1b/m~0n/1"), Some("20"));
         assert_eq!((at("/"), at("/a~1b/m~0n/2"), at("/x")), (Some("3"), None, None));
         assert_eq!(at("").map(str::len), Some(28));
+    }
+
+    #[test]
+    fn the_last_digit_of_a_time_is_its_step() {
+        let check = |text, unit, expected| assert_eq!(step_ns(text, unit), expected, "{text}");
+        check("1795233600.25", TimeUnit::S, 10_000_000);
+        check("1795233600123", TimeUnit::Ms, 1_000_000);
+        check("1795233600123.5", TimeUnit::Ms, 100_000);
+        check("1795233600123456", TimeUnit::Us, 1_000);
+        check("2026-11-21T04:00:00.123Z", TimeUnit::Rfc3339, 1_000_000);
+        check("2026-11-21T04:00:00+01:00", TimeUnit::Rfc3339, 1_000_000_000);
+        check("1795233600123456789", TimeUnit::Ns, 1);
     }
 
     #[test]

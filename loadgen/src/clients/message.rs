@@ -102,6 +102,7 @@ fn mapped(
         symbol: update.symbol.as_deref(),
         due_ns: update.sent_ns,
         sent_ns: None,
+        step_ns: update.step_ns,
     });
     let feed_wide = mapping.numbers().0;
     client.heard(heard, newest.filter(|_| feed_wide), incoming.opening, stamp_ns);

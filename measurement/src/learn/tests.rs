@@ -21,8 +21,13 @@ fn known() -> Bridge {
 fn hear(tape: &mut Tape, client: usize, number: u64, symbol: Option<&str>) {
     let due = START + number * 10 * MS;
     tape.message();
-    let heard =
-        Heard { sequence: Some(7_000 + number), symbol, due_ns: Some(due as i64 + AHEAD), sent_ns: None };
+    let heard = Heard {
+        sequence: Some(7_000 + number),
+        symbol,
+        due_ns: Some(due as i64 + AHEAD),
+        sent_ns: None,
+        step_ns: 1_000,
+    };
     tape.update(client, &heard, due + 40 * MS);
 }
 
@@ -54,7 +59,7 @@ fn losses_and_duplicates_are_counted_exactly_and_delays_are_what_they_are() {
     assert_eq!((updates.expected, updates.lost, updates.duplicated), (Some(200), Some(4), Some(2)));
     let delay = learned.recording.sums.delay.finish(learned.recording.distinct_events()).unwrap();
     assert_eq!((delay.mean_us, delay.distinct), (Some(40_000.0), 98));
-    assert_eq!((learned.knowledge.resolution_ns, learned.knowledge.backwards), (10_000_000, 0));
+    assert_eq!((learned.knowledge.resolution_ns, learned.knowledge.backwards), (1_000, 0));
     assert!(learned.knowledge.staleness.is_some() && learned.knowledge.publication.is_some());
 }
 
@@ -90,6 +95,7 @@ fn counters_of_symbols_are_told_apart() {
             symbol: Some(symbol),
             due_ns: Some(due as i64 + AHEAD),
             sent_ns: None,
+            step_ns: 1_000,
         };
         tape.message();
         tape.update(0, &heard, due + 5 * MS);
