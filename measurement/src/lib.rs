@@ -10,6 +10,8 @@ pub mod metrics;
 pub mod recorder;
 pub mod result;
 pub mod series;
+pub mod slices;
 pub mod staleness;
 pub mod summary;
+pub mod trend;
 pub mod validity;
