@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     assemble::{self, Evidence},
     clients,
+    counters::Counters,
     events::{Event, Listener},
+    judged,
     plan::VariantPlan,
     process::{self, Cores, Usage},
     target::{Target, TargetError, servers_stats},
@@ -72,6 +74,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
     let before = process::usage(target.pid);
+    let machine = Counters::now();
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
         Err(error) => {
@@ -86,6 +89,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         Ok(found) => found,
         Err(error) => return assemble::failed(variant, started_at, format!("a worker failed: {error}")),
     };
+    let machine = Counters::now().since(&machine);
     let last_stats = if dead { None } else { settled(&target).await };
     let stopped = if dead { Ok(()) } else { target.stop().await };
     let error =
@@ -93,9 +97,11 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let Some(window_ns) = window_ns else {
         let why = error.unwrap_or_else(|| "no window".to_owned());
         let detail = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-        return assemble::failed(variant, started_at, format!("{why}{detail}"));
+        let failed = assemble::failed(variant, started_at, format!("{why}{detail}"));
+        return judged::unmeasured(failed, &found, last_stats.as_ref(), machine);
     };
-    let evidence = Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error };
+    let cores = setting.cores.clone();
+    let evidence = Evidence { marks, before, machine, last_stats, window_ns, cores, error };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 
@@ -121,6 +127,8 @@ pub struct Mark {
     pub loadgen: Option<Usage>,
     /// The server's counters.
     pub stats: Option<Stats>,
+    /// The whole machine.
+    pub machine: Counters,
 }
 
 impl Mark {
@@ -130,6 +138,7 @@ impl Mark {
             server: process::usage(target.pid),
             loadgen: process::usage(std::process::id()),
             stats: target.stats().await.ok(),
+            machine: Counters::now(),
         }
     }
 }

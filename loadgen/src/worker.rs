@@ -16,12 +16,15 @@ use std::{
     time::Duration,
 };
 
-use measurement::recorder::{Frame, Recorder, Recording};
+use measurement::{
+    recorder::{Frame, Recorder, Recording},
+    validity::Exhausted,
+};
 use ticker::{Anchor, clock};
 use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
-    clients,
+    clients, exhaustion,
     pacer::Pacer,
     plan::VariantPlan,
     process,
@@ -101,6 +104,8 @@ pub struct Found {
     pub connected: u64,
     /// Connections lost before that.
     pub disconnected: u64,
+    /// Clients that could not get what they needed from the system.
+    pub exhausted: Exhausted,
 }
 
 impl Found {
@@ -114,6 +119,7 @@ impl Found {
         self.errors.extend(other.errors);
         self.connected += other.connected;
         self.disconnected += other.disconnected;
+        self.exhausted.merge(other.exhausted);
     }
 }
 
@@ -142,6 +148,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
         errors: RefCell::default(),
+        exhausted: Cell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
         stage: stage.clone(),
@@ -177,6 +184,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         errors: worker.errors.into_inner(),
         connected: worker.live.connected.load(Ordering::Relaxed),
         disconnected: worker.live.disconnected.load(Ordering::Relaxed),
+        exhausted: worker.exhausted.get(),
     })
 }
 
@@ -240,6 +248,7 @@ pub struct Worker {
     books: RefCell<Books>,
     unsocketed_payload: Cell<[u64; 4]>,
     errors: RefCell<Vec<String>>,
+    exhausted: Cell<Exhausted>,
 }
 
 impl Worker {
@@ -251,6 +260,12 @@ impl Worker {
             Stage::Run { t0_ns } => Some(t0_ns),
             Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
         }
+    }
+
+    fn note_exhausted(&self, error: &ClientError) {
+        let mut exhausted = self.exhausted.get();
+        exhausted.merge(exhaustion::of(error));
+        self.exhausted.set(exhausted);
     }
 
     fn note_error(&self, error: String) {
@@ -342,12 +357,14 @@ impl Client {
     /// The client could not connect.
     pub fn failed(&self, error: &ClientError) {
         self.worker.live.failed.fetch_add(1, Ordering::Relaxed);
+        self.worker.note_exhausted(error);
         self.worker.note_error(format!("client {}: {error}", self.number()));
     }
 
     /// The connection was lost though nobody asked for it.
     pub fn disconnected(&self, error: &ClientError) {
         self.worker.live.disconnected.fetch_add(1, Ordering::Relaxed);
+        self.worker.note_exhausted(error);
         self.worker.note_error(format!("client {}: {error}", self.number()));
     }
 }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod findings;
+mod sockets;
 
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
+pub use sockets::{SocketOptions, Sockets};
 
 /// Value of [`RunResult::format`] that this version writes.
 pub const FORMAT: &str = "tickertape-result/1";
@@ -192,6 +194,9 @@ pub struct Trial {
     pub requests: Option<Requests>,
     /// Bytes.
     pub bytes: Bytes,
+    /// Socket options in force.
+    #[serde(default)]
+    pub sockets: Sockets,
     /// Cost of the server process in the measure phase.
     pub server: Process,
     /// Cost of the load generator in the measure phase.

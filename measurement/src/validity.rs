@@ -12,7 +12,7 @@ mod evidence;
 pub mod rules;
 mod timing;
 
-pub use evidence::{Ends, Evidence, Exhausted, Machine, Sockets};
+pub use evidence::{Ends, Evidence, Exhausted, Machine};
 
 /// Judges a trial; marks unresolved percentiles in its histograms.
 pub fn judge(trial: &mut Trial, evidence: &Evidence) {

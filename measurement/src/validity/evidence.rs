@@ -31,8 +31,6 @@ pub struct Evidence {
     pub first_error: Option<String>,
     /// What clients could not get from the system.
     pub exhausted: Exhausted,
-    /// Options of both ends' sockets.
-    pub sockets: Sockets,
     /// The whole machine in the window; `None` where the system does not tell.
     pub machine: Option<Machine>,
     /// Median delivery delay of the window's tenths, in microseconds.
@@ -68,15 +66,6 @@ impl Exhausted {
         self.ports += other.ports;
         self.memory += other.memory;
     }
-}
-
-/// Options in force that are not the stated ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sockets {
-    /// Ends (`server`, `client`) with a socket on which TCP_NODELAY was not in force.
-    pub without_nodelay: Vec<&'static str>,
-    /// Congestion control by end where it is not the stated one.
-    pub congestion_control: Vec<(&'static str, String)>,
 }
 
 /// The whole machine in the window.

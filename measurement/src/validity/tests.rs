@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::result::{Clients, Histogram};
+use crate::result::{Clients, Histogram, SocketOptions};
 
 fn good() -> (Trial, Evidence) {
     let trial = Trial {
@@ -69,8 +69,8 @@ const PROVOCATIONS: &[(&str, Change)] = &[
     ("ends.identity", |_, e| e.ends = Some(Ends { down: (5, 4), up: (1, 1) })),
     ("kernel.retransmitted", |_, e| e.server_retransmitted = 3),
     ("kernel.retransmitted", |t, _| (t.bytes.kernel.retransmitted, t.bytes.kernel.segments_out) = (9, 8_000)),
-    ("sockets.nodelay", |_, e| e.sockets.without_nodelay = vec!["server"]),
-    ("sockets.congestion_control", |_, e| e.sockets.congestion_control = vec![("server", "bbr".to_owned())]),
+    ("sockets.nodelay", |t, _| t.sockets.server = options(false, "cubic")),
+    ("sockets.congestion_control", |t, _| t.sockets.clients = options(true, "bbr")),
     ("histogram.clipped", |_, e| e.clipped = 1),
     ("loadgen.cpu", |t, _| t.loadgen.cpu_seconds = Some(7.1)),
     ("loadgen.run_delay", |t, _| t.loadgen.run_delay_share = Some(0.05)),
@@ -102,6 +102,10 @@ const FLOOR_PROVOCATIONS: &[(&str, Change)] = &[
     ("floor.p50", |t, _| t.floor = lag(101.0, 20.0)),
     ("floor.p99", |t, _| t.floor = lag(20.0, 400.0)),
 ];
+
+fn options(nodelay: bool, congestion_control: &str) -> Option<SocketOptions> {
+    Some(SocketOptions { nodelay, congestion_control: Some(congestion_control.to_owned()) })
+}
 
 fn of_machine(evidence: &mut Evidence) -> &mut Machine {
     evidence.machine.get_or_insert_default()

@@ -22,6 +22,8 @@ const LOST_SHARE_INVALID: f64 = 0.1;
 const PRESSURE_SHARES: (f64, f64) = (0.1, 0.01);
 /// Retransmissions up to this many, or this share of our segments, are isolated ones.
 const ISOLATED: (u64, f64) = (3, 0.001);
+/// What both ends are set to.
+const CONGESTION_CONTROL: &str = "cubic";
 /// A delay is resolved from this many times the floor on.
 const FLOOR_FACTOR: f64 = 3.0;
 /// Chance below which a trend is told.
@@ -38,29 +40,7 @@ const PERCENTILES: [Percentile; 4] = [
 
 /// Options, drops and retransmissions of our own sockets.
 pub(super) fn sockets(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
-    let sockets = &evidence.sockets;
-    if !sockets.without_nodelay.is_empty() {
-        findings.invalid(
-            "sockets.nodelay",
-            Class::Timing,
-            ("Sockets without TCP_NODELAY: Nagle's algorithm delays small messages by some 40 ms.", {
-                sockets.without_nodelay.join(", ")
-            }),
-            "every socket of both ends",
-            "Set TCP_NODELAY on every accepted and connected socket.",
-        );
-    }
-    if !sockets.congestion_control.is_empty() {
-        let ends: Vec<String> =
-            sockets.congestion_control.iter().map(|(end, name)| format!("{end}: {name}")).collect();
-        findings.note(
-            "sockets.congestion_control",
-            Class::Timing,
-            ("The congestion control in force is not the stated one.", ends.join(", ")),
-            "cubic",
-            "Load the tcp_cubic module; compare only with runs under the same congestion control.",
-        );
-    }
+    options(findings, trial);
     if evidence.listen_drops > 0 {
         findings.invalid(
             "server.listen_drops",
@@ -87,6 +67,39 @@ pub(super) fn sockets(findings: &mut Findings, trial: &Trial, evidence: &Evidenc
             limit: if isolated { "0" } else { "3 and 0.1 %" },
             advice: "They are not in the byte ledger. On a loopback they mean full buffers or a starved kernel: lower the load.",
         });
+    }
+}
+
+/// Both ends are held to TCP_NODELAY and to one congestion control.
+fn options(findings: &mut Findings, trial: &Trial) {
+    let ends = [("server", &trial.sockets.server), ("client", &trial.sockets.clients)];
+    let told = ends.into_iter().filter_map(|(end, options)| Some((end, options.as_ref()?)));
+    let slow: Vec<&str> = told.clone().filter(|(_, options)| !options.nodelay).map(|(end, _)| end).collect();
+    if !slow.is_empty() {
+        findings.invalid(
+            "sockets.nodelay",
+            Class::Timing,
+            (
+                "Sockets lacked TCP_NODELAY: Nagle's algorithm holds small messages back for some 40 ms.",
+                slow.join(", "),
+            ),
+            "every socket of both ends",
+            "Set TCP_NODELAY on every accepted and connected socket.",
+        );
+    }
+    let others = told.filter_map(|(end, options)| Some((end, options.congestion_control.as_ref()?)));
+    let others: Vec<String> = others
+        .filter(|(_, name)| *name != CONGESTION_CONTROL)
+        .map(|(end, name)| format!("{end}: {name}"))
+        .collect();
+    if !others.is_empty() {
+        findings.note(
+            "sockets.congestion_control",
+            Class::Timing,
+            ("The congestion control in force is not the stated one.", others.join("; ")),
+            CONGESTION_CONTROL,
+            "Load the kernel module tcp_cubic; compare only with runs under the same congestion control.",
+        );
     }
 }
 
