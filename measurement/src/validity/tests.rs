@@ -81,7 +81,7 @@ const PROVOCATIONS: &[(&str, Change)] = &[
     ("machine.pressure", |_, e| of_machine(e).memory_pressure_share = Some(0.02)),
     ("loadgen.lag.p99", |t, _| t.action_lag = lag(20.0, 900.0)),
     ("loadgen.lag.p50", |t, _| {
-        t.action_lag = Some(Histogram { p50_us: Some(600.0), ..Histogram::default() })
+        t.action_lag = Some(Histogram { p50_us: Some(600.0), ..Histogram::default() });
     }),
     ("loadgen.probe.p99", |t, _| t.action_lag = lag(20.0, 250.0)),
     ("publisher.lag.p50", |t, _| {

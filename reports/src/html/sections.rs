@@ -98,6 +98,8 @@ fn updates(result: &RunResult) -> Section {
     let head = [
         "variant",
         "trial",
+        "wanted /s",
+        "published /s",
         "published",
         "expected",
         "delivered",
@@ -121,7 +123,9 @@ fn updates(result: &RunResult) -> Section {
             updates.reordered,
             updates.snapshot,
         ];
-        (trial.status != Status::Failed).then(|| figures.into_iter().map(format::count).collect())
+        let rates = [trial.schedule.wanted_per_second, trial.schedule.achieved_per_second];
+        let cells = rates.map(format::significant).into_iter().chain(figures.map(format::count));
+        (trial.status != Status::Failed).then(|| cells.collect())
     };
     Section {
         title: "Every update accounted for",

@@ -25,20 +25,20 @@ type Lags = Option<Vec<u64>>;
 pub(super) fn rows() -> Vec<[String; 4]> {
     let cores = Cores::split(&process::allowed_cores());
     vec![
-        row("absolute sleep and short spin", precise(), "how the publisher waits"),
-        row("plain thread sleep", plain(), "how an ordinary program waits"),
-        row("timerfd in the event loop", in_event_loop(true), "how the generator's clients wait"),
-        row("tokio sleep", in_event_loop(false), "a timer wheel of 1 ms: no figure depends on it"),
+        row("absolute sleep and short spin", &precise(), "how the publisher waits"),
+        row("plain thread sleep", &plain(), "how an ordinary program waits"),
+        row("timerfd in the event loop", &in_event_loop(true), "how the generator's clients wait"),
+        row("tokio sleep", &in_event_loop(false), "a timer wheel of 1 ms: no figure depends on it"),
         row(
             "waking another thread",
-            handed_over(&cores),
+            &handed_over(&cores),
             "scheduling lag, from the server's core to the generator's",
         ),
     ]
 }
 
-fn row(name: &str, lags: Lags, meaning: &str) -> [String; 4] {
-    let at = |share: f64| match &lags {
+fn row(name: &str, lags: &Lags, meaning: &str) -> [String; 4] {
+    let at = |share: f64| match lags {
         Some(lags) if !lags.is_empty() => micros(lags[((lags.len() - 1) as f64 * share) as usize]),
         Some(_) | None => "not told".to_owned(),
     };
