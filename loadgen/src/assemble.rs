@@ -6,11 +6,11 @@ use measurement::{
     ledger::Phase,
     recorder::Recording,
     result::{Bytes, Clients, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial},
-    validity::{self, Ends},
+    validity::{self, Machine},
 };
 
 use crate::{
-    clients,
+    clients, judged,
     peers::{self, Lesson},
     plan::VariantPlan,
     process::{Cores, Usage},
@@ -29,6 +29,8 @@ pub struct Evidence {
     pub marks: Marks,
     /// The server before its first connection.
     pub before: Option<Usage>,
+    /// The whole machine, from before the first connection to after the last.
+    pub machine: Machine,
     /// The server's counters after its last connection; `None` if it could not be asked.
     pub last_stats: Option<Stats>,
     /// The window as it was, in nanoseconds after t0.
@@ -90,7 +92,14 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     }
     cost(&mut trial, found, evidence);
     explain_nulls(&mut trial, evidence);
-    let judged = judge_with(found, evidence, variant, scheduled);
+    trial.sockets = judged::sockets(found, evidence.last_stats.as_ref());
+    let judged = judged::evidence(
+        found,
+        evidence,
+        variant,
+        scheduled,
+        Phases::of(variant, found, evidence).unbalanced,
+    );
     validity::judge(&mut trial, &judged);
     trial
 }
@@ -248,12 +257,14 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
     let process = |from: &Usage, to: &Usage, cores: &[u32]| {
         let cpu_seconds = to.cpu_ns.saturating_sub(from.cpu_ns) as f64 / 1e9;
         let switches = to.voluntary_switches.saturating_sub(from.voluntary_switches);
+        let delay_ns = to.run_delay_ns.saturating_sub(from.run_delay_ns) as f64;
         Process {
             cpu_seconds: Some(cpu_seconds),
             cpu_us_per_update: per_update(cpu_seconds * 1e6),
             rss_bytes: Some(to.rss_bytes),
             rss_peak_bytes: Some(to.rss_peak_bytes),
             voluntary_switches_per_update: per_update(switches as f64),
+            run_delay_share: Some(delay_ns / window_ns / cores.len().max(1) as f64),
             cores: cores.to_vec(),
             ..Process::default()
         }
@@ -273,8 +284,6 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
     }
     if let (Some(first), Some(last)) = (&from.loadgen, &to.loadgen) {
         let mut loadgen = process(first, last, &evidence.cores.loadgen);
-        let delay_ns = last.run_delay_ns.saturating_sub(first.run_delay_ns) as f64;
-        loadgen.run_delay_share = Some(delay_ns / window_ns / evidence.cores.loadgen.len().max(1) as f64);
         loadgen.socket_calls_per_update =
             if found.books.calls > 0 { per_update(found.books.calls as f64) } else { None };
         trial.loadgen = loadgen;
@@ -285,11 +294,10 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     let mut because = |field: &str, reason: &str| {
         trial.unavailable.insert(field.to_owned(), reason.to_owned());
     };
-    because("floor", "the floor test is not part of this version");
+    because("floor", "no floor test was run beside this trial");
     because("reconnect_to_fresh", "no connection was cut on purpose");
     because("server.allocations_per_update", "the build has no counting allocator");
     because("loadgen.allocations_per_update", "the build has no counting allocator");
-    because("server.run_delay_share", "told for the load generator only");
     because("loadgen.publisher_cpu_seconds", "the publisher is a thread of the server");
     because("loadgen.rss_per_client_bytes", "earlier trials of the same process leave memory behind");
     if evidence.marks.to.is_none() {
@@ -307,34 +315,5 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     if trial.bytes.tcp_ip_estimate.is_none() {
         let reason = "TCP_INFO was not told for the clients' sockets".to_owned();
         trial.unavailable.insert("bytes.tcp_ip_estimate".to_owned(), reason);
-    }
-}
-
-fn judge_with(
-    found: &Found,
-    evidence: &Evidence,
-    variant: &VariantPlan,
-    scheduled: u64,
-) -> validity::Evidence {
-    let books = &found.books;
-    let stats = evidence.last_stats.as_ref();
-    let whole = evidence.error.is_none() && !variant.counted_by_server();
-    let ends = stats.filter(|_| whole).map(|stats| Ends {
-        down: (stats.bytes.written, books.received.socket_total()),
-        up: (books.sent.socket_total(), stats.bytes.read),
-    });
-    validity::Evidence {
-        scheduled,
-        unbalanced: Phases::of(variant, found, evidence).unbalanced,
-        client_identity: (books.check.checked, books.check.mismatched),
-        server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
-        unclaimed_messages: books.unclaimed,
-        ends,
-        clipped: found.recording.clipped(),
-        unknown_quotes: found.recording.sums.counts.unknown,
-        loadgen_cores: evidence.cores.loadgen.len() as u64,
-        first_error: found.errors.first().cloned(),
-        peer: evidence.learned.as_ref().map(|lesson| lesson.evidence.clone()),
-        refused: stats.map_or(0, |stats| stats.connections.refused + stats.connections.accept_errors),
     }
 }

@@ -4,6 +4,7 @@
 //! that was killed loses nothing that had ended.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -14,6 +15,7 @@ use measurement::{
     summary,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const TRIALS: &str = "trials.jsonl";
 const RESULT: &str = "result.json";
@@ -113,6 +115,7 @@ impl Folder {
         result.finished_at.clone_from(&ending.finished_at);
         result.status = ending.status;
         result.partial_reason.clone_from(&ending.partial_reason);
+        result.manifest.recorded.extend(ending.recorded.clone());
         write_result(&self.path, &result)?;
         // A system without symbolic links has no `latest`; the path is printed anyway.
         let _ = point_latest(base, &self.path);
@@ -121,6 +124,7 @@ impl Folder {
 }
 
 /// How a run ended.
+#[derive(Default)]
 pub struct Ending {
     /// RFC 3339.
     pub finished_at: String,
@@ -128,6 +132,8 @@ pub struct Ending {
     pub status: Status,
     /// Why not.
     pub partial_reason: Option<String>,
+    /// What the manifest could not know before: it replaces the head's entries of these names.
+    pub recorded: BTreeMap<String, Value>,
 }
 
 /// The result as far as `trials.jsonl` tells, for a run that ended or one that was killed.
@@ -220,12 +226,17 @@ mod tests {
     #[test]
     fn nothing_is_overwritten_and_latest_points_to_the_newest() {
         let base = tempfile::tempdir().unwrap();
-        let ending = Ending { finished_at: "now".to_owned(), status: Status::Complete, partial_reason: None };
+        let recorded = BTreeMap::from([("after".to_owned(), Value::from(7))]);
+        let ending = Ending { finished_at: "now".to_owned(), recorded, ..Ending::default() };
         let mut paths = Vec::new();
         for _ in 0..3 {
             let mut folder = Folder::create(base.path(), "x", "now").unwrap();
             folder.begin(&head()).unwrap();
-            folder.finish(base.path(), &ending).unwrap();
+            let result = folder.finish(base.path(), &ending).unwrap();
+            assert_eq!(
+                (result.status, &result.manifest.recorded["after"]),
+                (Status::Complete, &Value::from(7))
+            );
             paths.push(folder.path().to_owned());
         }
         assert_eq!(paths[2], base.path().join("x/now-3"));

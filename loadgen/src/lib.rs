@@ -3,9 +3,14 @@
 pub mod assemble;
 pub mod cli;
 pub mod clients;
+pub mod closing;
+pub mod counters;
 pub mod endpoint;
 pub mod events;
+pub mod exhaustion;
+pub mod floor;
 pub mod folder;
+pub mod judged;
 pub mod machine;
 pub mod pacer;
 pub mod peers;

@@ -42,6 +42,8 @@ pub struct Machine {
     pub cgroup_memory: Fact<String>,
     /// Soft and hard limit of open files.
     pub open_files: Fact<(u64, u64)>,
+    /// Soft limits of this process by their names in /proc/self/limits, `unlimited` or a number with its unit.
+    pub ulimits: Fact<BTreeMap<String, String>>,
     /// First and last ephemeral port.
     pub ports: Fact<(u64, u64)>,
     /// MTU of the loopback interface, in bytes.
@@ -93,6 +95,7 @@ impl Machine {
             cgroup_memory: text("/sys/fs/cgroup/memory.max"),
             open_files: nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
                 .map_err(|error| format!("getrlimit: {error}")),
+            ulimits: text("/proc/self/limits").map(|text| ulimits(&text)),
             ports: ports(),
             loopback_mtu: text("/sys/class/net/lo/mtu"),
             sysctls: SYSCTLS.iter().map(|path| (*path, text(&format!("/proc/sys/{path}")))).collect(),
@@ -120,6 +123,17 @@ fn hypervisor(flags: Fact<String>) -> Fact<String> {
     }
     let virtual_machine = flags?.split_ascii_whitespace().any(|flag| flag == "hypervisor");
     Ok(if virtual_machine { "present, unnamed" } else { "none" }.to_owned())
+}
+
+/// Name (26 columns), soft limit, hard limit and unit of each line after the first (proc(5)).
+fn ulimits(text: &str) -> BTreeMap<String, String> {
+    let line = |line: &str| {
+        let (name, rest) = line.split_at_checked(26)?;
+        let mut columns = rest.split_ascii_whitespace();
+        let (soft, unit) = (columns.next()?, columns.nth(1).unwrap_or_default());
+        Some((name.trim().to_owned(), format!("{soft} {unit}").trim().to_owned()))
+    };
+    text.lines().skip(1).filter_map(line).collect()
 }
 
 fn ports() -> Fact<(u64, u64)> {
@@ -258,10 +272,20 @@ impl Machine {
             collected.entry("cgroup_cpu", &self.cgroup_cpu),
             collected.entry("cgroup_memory", &self.cgroup_memory),
             collected.entry("open_files_soft_hard", &self.open_files),
+            collected.entry("ulimits", &self.ulimits),
+            collected.entry("offloads", &not_told(OFFLOADS)),
+            collected.entry("tls_suite", &not_told("this version measures without TLS")),
             collected.entry("loopback_mtu", &self.loopback_mtu),
             ("sysctls".to_owned(), json!(sysctls)),
         ])
     }
+}
+
+const OFFLOADS: &str =
+    "the kernel tells them by ethtool only; a loopback segments at its MTU and sends no frames";
+
+fn not_told(reason: &str) -> Fact<String> {
+    Err(reason.to_owned())
 }
 
 /// What this program was built from.
@@ -270,6 +294,8 @@ fn program(collected: &mut Collected) -> BTreeMap<String, Value> {
     BTreeMap::from([
         ("tool".to_owned(), json!(concat!("loadgen ", env!("CARGO_PKG_VERSION")))),
         collected.entry("git_revision", &revision),
+        ("server".to_owned(), json!("this program (loadgen serve), a process of its own")),
+        ("build_features".to_owned(), json!("default; no link-time optimisation")),
         ("lockfile".to_owned(), json!(hash(include_bytes!("../../Cargo.lock")))),
     ])
 }
@@ -294,6 +320,17 @@ mod tests {
         assert_eq!(of("load.trials=3").must_match, of("load.trials=5").must_match);
         assert_ne!(of("load.clients=10").must_match["plan"], of("load.clients=11").must_match["plan"]);
         assert_eq!(of("load.clients=10").must_match["header_profiles"], json!(["browser"]));
+    }
+
+    #[test]
+    fn soft_limits_are_read_by_name() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max cpu time              unlimited            unlimited            seconds   \n\
+                    Max open files            1024                 524288               files     \n\
+                    Max nice priority         0                    0                    \n";
+        let limits = ulimits(text);
+        assert_eq!(limits["Max open files"], "1024 files");
+        assert_eq!((limits["Max nice priority"].as_str(), limits.len()), ("0", 3));
     }
 
     #[test]

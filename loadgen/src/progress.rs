@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use measurement::result::{Status, Trial};
+use measurement::result::{Severity, Status, Trial};
 
 use crate::{
     events::{Event, Listener},
@@ -129,13 +129,20 @@ fn outcome(trial: &Trial) -> String {
             let delay = trial.delivery_delay.as_ref().and_then(|delay| delay.mean_us);
             let delay =
                 delay.map_or("no deliveries".to_owned(), |us| format!("mean delay {:.2} ms", us / 1e3));
-            let verdict = if trial.validity.valid { "valid" } else { "INVALID" };
+            let verdict = verdict(trial);
             format!("{} updates, {delay}, {verdict}", trial.updates.delivered_once)
         }
         (Status::Partial, Some(error)) => format!("partial: {error}"),
         (Status::Failed, Some(error)) => format!("FAILED: {error}"),
         (Status::Partial | Status::Failed, None) => "did not end".to_owned(),
     }
+}
+
+/// `valid`, or what voids figures.
+fn verdict(trial: &Trial) -> String {
+    let grave = trial.validity.findings.iter().filter(|finding| finding.severity == Severity::Invalid);
+    let codes: Vec<&str> = grave.map(|finding| finding.code.as_str()).collect();
+    if trial.validity.valid { "valid".to_owned() } else { format!("INVALID: {}", codes.join(", ")) }
 }
 
 fn rounded(seconds: f64) -> String {

@@ -1,6 +1,6 @@
 //! A run: every variant's trials in seeded random order within blocks, each recorded as it ends.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use measurement::result::{FORMAT, Manifest, RunResult, ScenarioInfo, Status, Trial, Variant};
 use sha2::{Digest as _, Sha256};
@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assemble, clients,
+    closing::{self, Closing},
     events::{Event, Listener},
+    floor::Floors,
     folder::{Ending, Folder, FolderError},
     plan::{Plan, VariantPlan},
     process::{self, Cores},
@@ -54,11 +56,14 @@ pub async fn run(
     let mut counts = vec![0; variants.len()];
     let mut incomplete = Vec::new();
     let path = folder.path().to_owned();
+    let (mut floors, mut closing) = (Floors::default(), Closing::default());
     for (order, index) in order.into_iter().enumerate() {
         if orders.stop.is_cancelled() {
             break;
         }
         let variant = &variants[index];
+        let clients = variant.load.clients;
+        floors = prepared(floors, clients, &cores).await;
         listener.event(&Event::Trial { order: order as u32, variant });
         let mut setting = Setting {
             program: orders.program,
@@ -70,7 +75,9 @@ pub async fn run(
             listener: &mut *listener,
         };
         let found = trial::run(variant, &mut setting).await;
-        let found = Trial { index: counts[index], order: order as u64, ..found };
+        let mut found = Trial { index: counts[index], order: order as u64, ..found };
+        floors.judge(clients, &mut found);
+        closing.trial(&found);
         counts[index] += 1;
         folder.trial(&variant.name, &found)?;
         listener.event(&Event::Ended { variant, trial: &found });
@@ -78,8 +85,22 @@ pub async fn run(
             incomplete.push(format!("{}, trial {}: {error}", variant.name, found.index + 1));
         }
     }
-    let ending = ending(plan, &counts, incomplete, orders.stop.is_cancelled());
+    let ending = Ending {
+        recorded: closing.recorded(&head.manifest, &floors),
+        ..ending(plan, &counts, incomplete, orders.stop.is_cancelled())
+    };
     folder.finish(orders.base, &ending)
+}
+
+/// The floor test blocks its thread; the runtime's goes on.
+async fn prepared(mut floors: Floors, clients: u32, cores: &Cores) -> Floors {
+    let cores = cores.clone();
+    let prepared = tokio::task::spawn_blocking(move || {
+        floors.prepare(clients, &cores);
+        floors
+    });
+    // Without floors trials say that theirs is missing.
+    prepared.await.unwrap_or_default()
 }
 
 fn ending(plan: &Plan, counts: &[u64], incomplete: Vec<String>, stopped: bool) -> Ending {
@@ -98,6 +119,7 @@ fn ending(plan: &Plan, counts: &[u64], incomplete: Vec<String>, stopped: bool) -
         finished_at: assemble::date(clock::unix_ns()),
         status: if complete { Status::Complete } else { Status::Partial },
         partial_reason: (!complete).then(|| reasons.join("; ")),
+        recorded: BTreeMap::new(),
     }
 }
 
@@ -126,6 +148,7 @@ fn head(plan: &Plan, orders: &Orders<'_>, cores: &Cores, order: &[usize]) -> Run
     hash.update(&plan.text);
     hash.update(serde_json::to_vec(&orders.manifest).unwrap_or_default());
     let mut manifest = orders.manifest.clone();
+    closing::announce(&mut manifest);
     let names: Vec<&str> = order.iter().map(|&index| plan.variants[index].name.as_str()).collect();
     manifest.recorded.insert("order".to_owned(), names.into());
     let pinning = serde_json::json!({ "server": cores.server, "loadgen": cores.loadgen });

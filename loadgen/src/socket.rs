@@ -5,7 +5,7 @@
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io::{self, IoSlice},
     net::Shutdown,
     os::fd::{AsFd as _, BorrowedFd},
@@ -190,7 +190,7 @@ pub struct Socket {
 }
 
 /// What a closed connection adds to the trial's books.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Books {
     /// Server to client.
     pub received: Direction,
@@ -206,6 +206,10 @@ pub struct Books {
     pub calls: u64,
     /// Segments of the measure phase, both ways, by the kernel.
     pub window_segments: u64,
+    /// Sockets on which TCP_NODELAY was not in force at the end.
+    pub without_nodelay: u64,
+    /// Names of the congestion controls in force at the end.
+    pub congestion_controls: BTreeSet<String>,
 }
 
 impl Books {
@@ -222,6 +226,8 @@ impl Books {
         self.unclaimed += other.unclaimed;
         self.calls += other.calls;
         self.window_segments += other.window_segments;
+        self.without_nodelay += other.without_nodelay;
+        self.congestion_controls.extend(other.congestion_controls.iter().cloned());
     }
 }
 
@@ -305,6 +311,9 @@ impl Socket {
             sent: tap.up.bytes,
             unclaimed,
             calls: tap.down.calls + tap.up.calls,
+            congestion_controls: self.with_fd(wire::kernel::congestion_control).into_iter().collect(),
+            // A socket that was reset no longer tells; it is not held against it.
+            without_nodelay: u64::from(self.stream.borrow().tcp().nodelay().is_ok_and(|nodelay| !nodelay)),
             ..Books::default()
         };
         let info =

@@ -46,7 +46,8 @@ impl Stream {
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    /// The TCP stream below.
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Secure(stream) => &stream.get_ref().0.stream,

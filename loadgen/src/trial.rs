@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     assemble::{self, Evidence},
     clients,
+    counters::Counters,
     events::{Event, Listener},
-    peers,
+    judged, peers,
     plan::VariantPlan,
     process::{self, Cores, Usage},
     target::{Target, TargetError, stats::Stats},
@@ -81,6 +82,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         }
     };
     let before = target.usage();
+    let machine = Counters::now();
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
         Err(error) => {
@@ -96,6 +98,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         Ok(found) => found,
         Err(error) => return assemble::failed(variant, started_at, format!("a worker failed: {error}")),
     };
+    let machine = Counters::now().since(&machine);
     let last_stats = if dead { None } else { settled(&target).await };
     let after_clock = if dead { None } else { target.exchange().await.ok() };
     let stopped = if dead { Ok(()) } else { target.stop().await };
@@ -106,7 +109,8 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         let why = error.unwrap_or_else(|| "no window".to_owned());
         let detail = found.errors.first().map(|error| format!(" ({})", variant.redact(error)));
         let detail = detail.unwrap_or_default();
-        return assemble::failed(variant, started_at, format!("{why}{detail}"));
+        let failed = assemble::failed(variant, started_at, format!("{why}{detail}"));
+        return judged::unmeasured(failed, &found, last_stats.as_ref(), machine);
     };
     let after_exchanges = after_clock.map_or(0, |(_, exchanges)| exchanges);
     let clocks = Clocks {
@@ -122,8 +126,8 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         }
         (Some(_) | None, _) => None,
     };
-    let evidence =
-        Evidence { marks, before, last_stats, window_ns, cores: setting.cores.clone(), error, learned };
+    let cores = setting.cores.clone();
+    let evidence = Evidence { marks, before, machine, last_stats, window_ns, cores, error, learned };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 
@@ -161,6 +165,8 @@ pub struct Mark {
     pub loadgen: Option<Usage>,
     /// The server's counters.
     pub stats: Option<Stats>,
+    /// The whole machine.
+    pub machine: Counters,
 }
 
 impl Mark {
@@ -170,6 +176,7 @@ impl Mark {
             server: target.usage(),
             loadgen: process::usage(std::process::id()),
             stats: target.stats().await,
+            machine: Counters::now(),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::{
 use measurement::{
     recorder::{Frame, Recorder, Recording},
     tape::{Heard, Tape},
+    validity::Exhausted,
 };
 use ticker::{Anchor, QuoteView, clock};
 use tokio::{sync::watch, task::LocalSet};
@@ -25,6 +26,7 @@ use tokio::{sync::watch, task::LocalSet};
 use crate::{
     clients::{self, mapping::Mapping, message::Seen},
     endpoint::Endpoint,
+    exhaustion,
     pacer::Pacer,
     plan::VariantPlan,
     process,
@@ -115,6 +117,8 @@ pub struct Found {
     pub reconnected: u64,
     /// What clients of somebody else's feed heard, one tape a worker.
     pub tapes: Vec<Tape>,
+    /// Clients that could not get what they needed from the system.
+    pub exhausted: Exhausted,
 }
 
 impl Found {
@@ -130,6 +134,7 @@ impl Found {
         self.disconnected += other.disconnected;
         self.reconnected += other.reconnected;
         self.tapes.extend(other.tapes);
+        self.exhausted.merge(other.exhausted);
     }
 }
 
@@ -166,6 +171,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
         errors: RefCell::default(),
+        exhausted: Cell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
         stage: stage.clone(),
@@ -207,6 +213,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         disconnected: worker.live.disconnected.load(Ordering::Relaxed),
         reconnected: worker.live.reconnected.load(Ordering::Relaxed),
         tapes: worker.tape.map(RefCell::into_inner).into_iter().collect(),
+        exhausted: worker.exhausted.get(),
     })
 }
 
@@ -276,6 +283,7 @@ pub struct Worker {
     books: RefCell<Books>,
     unsocketed_payload: Cell<[u64; 4]>,
     errors: RefCell<Vec<String>>,
+    exhausted: Cell<Exhausted>,
 }
 
 impl Worker {
@@ -287,6 +295,12 @@ impl Worker {
             Stage::Run { t0_ns } => Some(t0_ns),
             Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
         }
+    }
+
+    fn note_exhausted(&self, error: &ClientError) {
+        let mut exhausted = self.exhausted.get();
+        exhausted.merge(exhaustion::of(error));
+        self.exhausted.set(exhausted);
     }
 
     fn note_error(&self, error: String) {
@@ -436,12 +450,14 @@ impl Client {
     /// The client could not connect.
     pub fn failed(&self, error: &ClientError) {
         self.worker.live.failed.fetch_add(1, Ordering::Relaxed);
+        self.worker.note_exhausted(error);
         self.worker.note_error(format!("client {}: {error}", self.number()));
     }
 
     /// The connection was lost though nobody asked for it.
     pub fn disconnected(&self, error: &ClientError) {
         self.worker.live.disconnected.fetch_add(1, Ordering::Relaxed);
+        self.worker.note_exhausted(error);
         self.worker.note_error(format!("client {}: {error}", self.number()));
     }
 }

@@ -123,7 +123,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["run", "ticker", "--live"], &["--live", "not supported"]);
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
-    check(&["probe", "ws://127.0.0.1/"], &["probe", "not supported"]);
+    check(&["history", "show"], &["probe", "not supported"]);
     assert!(!place.path().join("runs").exists());
 }
 

@@ -109,6 +109,42 @@ fn nothing_async_and_no_socket_where_quotes_and_results_are_defined() {
 }
 
 #[test]
+fn every_finding_is_in_the_table_of_the_methodology_and_the_other_way_round() {
+    use measurement::validity::rules;
+
+    let text = fs::read_to_string(root().join("METHODOLOGY.md")).expect("a METHODOLOGY");
+    let table = text.split("\n### Findings\n").nth(1).expect("the table of findings");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let wanted: Vec<String> = rules::ALL.iter().map(rules::Rule::row).collect();
+    assert_eq!(rows, wanted);
+
+    let judging = |name: &str| name.starts_with("measurement/src/validity/") && !name.ends_with("tests.rs");
+    let sources: Vec<(String, String)> = sources().into_iter().filter(|(name, _)| judging(name)).collect();
+    let (table, code): (Vec<_>, Vec<_>) =
+        sources.iter().partition(|(name, _)| name.ends_with("rules.rs") || name.ends_with("evidence.rs"));
+    assert!(table.len() == 2 && code.len() == 5, "{} and {} files", table.len(), code.len());
+    // String literals that look like a code are one; `pX` is made of its stem and a percentile.
+    let is_code = |word: &&str| {
+        let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        word.replace("{quantile}", "p").contains('.')
+            && word.split('.').all(|word| part(word) || ["p99", "{quantile}"].contains(&word))
+    };
+    let known = |word: &str| {
+        let word = word.replace("{quantile}", "p50");
+        rules::of(&word).is_some() || rules::of(&format!("{word}.p50")).is_some()
+    };
+    for (name, text) in &code {
+        for word in text.split('"').skip(1).step_by(2).filter(is_code) {
+            assert!(known(word), "{name}: no rule has {word}");
+        }
+    }
+    for rule in rules::ALL {
+        let stem = format!("\"{}", rule.code.trim_end_matches("pX").trim_end_matches('.'));
+        assert!(code.iter().any(|(_, text)| text.contains(&stem)), "nothing says {}", rule.code);
+    }
+}
+
+#[test]
 fn the_readme_names_what_exists() {
     let readme = fs::read_to_string(root().join("README.md")).expect("a README");
     let commands: Vec<&str> =

@@ -11,6 +11,7 @@ use crate::{
     histogram::Recorder as Durations,
     result,
     series::Series,
+    slices::Slices,
     staleness::{Shown, Staleness, Window},
 };
 
@@ -116,6 +117,8 @@ pub struct Sums {
     pub staleness: Staleness,
     /// Rows by second.
     pub series: Series,
+    /// Tenths of the window.
+    pub slices: Slices,
     /// Counts.
     pub counts: Counts,
     /// Publisher lag + 1 in microseconds by quote of the window; 0 where the quote was not delivered.
@@ -149,6 +152,7 @@ impl Recorder {
             first_update: Durations::default(),
             staleness: Staleness::default(),
             series: Series::new(frame.window.end - frame.window.start),
+            slices: Slices::new(frame.window.end - frame.window.start),
             counts: Counts::default(),
             publisher_lag_us: vec![0; (seqs.end - seqs.start) as usize],
             trace: trace.then(result::Trace::default),
@@ -222,7 +226,9 @@ impl Recorder {
         let delay = at.saturating_sub(due);
         self.note_first(client, at_ns);
         if self.frame.window.contains(&at) {
-            self.sums.series.delivered(at - self.frame.window.start, delay);
+            let at_ns = at - self.frame.window.start;
+            self.sums.series.delivered(at_ns, delay);
+            self.sums.slices.delivered(at_ns, delay);
         }
         if in_window {
             self.sums.counts.delivered_once += 1;

@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod bytes;
+mod findings;
+mod sockets;
 
 pub use bytes::{Bytes, Handshake, Kernel, Layers};
+pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
+pub use sockets::{SocketOptions, Sockets};
 
 /// Value of [`RunResult::format`] that this version writes.
 pub const FORMAT: &str = "tickertape-result/1";
@@ -195,6 +199,9 @@ pub struct Trial {
     pub requests: Option<Requests>,
     /// Bytes.
     pub bytes: Bytes,
+    /// Socket options in force.
+    #[serde(default)]
+    pub sockets: Sockets,
     /// Cost of the server process in the measure phase.
     pub server: Process,
     /// Cost of the load generator in the measure phase.
@@ -226,88 +233,6 @@ pub struct ClockReport {
     pub drift_ppm: Option<f64>,
     /// Exchanges made.
     pub samples: u64,
-}
-
-/// What can be trusted in a trial.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Validity {
-    /// True when no class is invalid.
-    pub valid: bool,
-    /// Verdict for each class.
-    pub classes: Classes,
-    /// Everything that was noticed.
-    pub findings: Vec<Finding>,
-}
-
-/// Verdict for each class of figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Classes {
-    /// Updates, requests, connections.
-    pub counts: Verdict,
-    /// The byte ledger.
-    pub bytes: Verdict,
-    /// Delays and staleness.
-    pub timing: Verdict,
-    /// CPU, memory, switches.
-    pub cost: Verdict,
-}
-
-/// One class's verdict, from good to bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Nothing against it.
-    #[default]
-    Ok,
-    /// Some percentile is below what could be resolved; the rest stands.
-    Unresolved,
-    /// The figures must not be used.
-    Invalid,
-}
-
-/// A class of figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// Updates, requests, connections.
-    Counts,
-    /// The byte ledger.
-    Bytes,
-    /// Delays and staleness.
-    Timing,
-    /// CPU, memory, switches.
-    Cost,
-}
-
-/// Something that was noticed about a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Stable, dotted.
-    pub code: String,
-    /// Which figures it is about.
-    pub class: Class,
-    /// How bad.
-    pub severity: Severity,
-    /// One plain sentence.
-    pub message: String,
-    /// The figure that was found, with its unit.
-    pub figure: String,
-    /// The limit it was held against, with its unit.
-    pub limit: String,
-    /// What to do about it.
-    pub advice: String,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Changes nothing.
-    Note,
-    /// One percentile is not resolved.
-    Unresolved,
-    /// The class's figures must not be used.
-    Invalid,
 }
 
 /// Connections of a trial.
@@ -525,7 +450,7 @@ pub struct Process {
     pub socket_calls_per_update: Option<f64>,
     /// Heap allocations per delivered update.
     pub allocations_per_update: Option<f64>,
-    /// Time spent runnable but not running, as a share of the window (load generator only).
+    /// Time spent runnable but not running, as a share of the window and the cores.
     pub run_delay_share: Option<f64>,
     /// Cores the process was pinned to.
     pub cores: Vec<u32>,

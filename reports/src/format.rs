@@ -71,6 +71,17 @@ pub fn count(value: u64) -> String {
     integer(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
+/// What stands before a figure that noise makes unreliable.
+pub const UNRESOLVED: char = '~';
+
+/// A figure, marked if it is not resolved, or the dash.
+pub fn or_unresolved<T>(value: Option<T>, unresolved: bool, format: impl Fn(T) -> String) -> String {
+    match value {
+        Some(value) if unresolved => format!("{UNRESOLVED}{}", format(value)),
+        value => or_none(value, format),
+    }
+}
+
 /// A figure, or the dash.
 pub fn or_none<T>(value: Option<T>, format: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), format)
@@ -121,6 +132,9 @@ mod tests {
         check(integer(-1_234_567), "-1,234,567");
         check(count(999), "999");
         check(or_none(None, duration), "–");
+        check(or_unresolved(None, true, duration), "–");
+        check(or_unresolved(Some(340.0), true, duration), "~340 µs");
+        check(or_unresolved(Some(340.0), false, duration), "340 µs");
         check(slug("polling 1 s (304)/x"), "polling-1-s-304-x");
         check(slug("…"), "variant");
         check(slug("../../etc/passwd"), "etc-passwd");

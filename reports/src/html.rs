@@ -3,7 +3,7 @@
 //! askama escapes every text; only the drawings, whose labels are escaped where they are made, go in as they are.
 
 use askama::Template;
-use measurement::result::RunResult;
+use measurement::result::{RunResult, Severity};
 use serde_json::Value;
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 mod sections;
 
+/// Findings that void figures and stand at the top; all are in their own section.
+const MOST_GRAVE: usize = 5;
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -23,6 +26,8 @@ struct Page<'a> {
     overview: Overview,
     columns: &'a [Column],
     not_decided: &'static str,
+    tally: String,
+    grave: Vec<String>,
     findings: Vec<String>,
     any_trial: bool,
     plots: &'a [Plot],
@@ -33,12 +38,16 @@ struct Page<'a> {
 
 /// The whole page.
 pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportError> {
+    let findings = terminal::findings(result);
+    let grave = findings.iter().filter(|(severity, _)| *severity == Severity::Invalid);
     let page = Page {
+        tally: terminal::tally(&findings),
+        grave: grave.map(|(_, text)| text.clone()).take(MOST_GRAVE).collect(),
         result,
         overview: overview::overview(result),
         columns: &COLUMNS,
         not_decided: NOT_DECIDED,
-        findings: terminal::findings(result).into_iter().map(|(_, text)| text).collect(),
+        findings: findings.into_iter().map(|(_, text)| text).collect(),
         any_trial: result.variants.iter().any(|variant| !variant.trials.is_empty()),
         plots,
         tables: sections::all(result),
@@ -111,6 +120,14 @@ mod tests {
             assert!(at.is_some(), "{part} is missing or out of order");
             from += at.unwrap();
         }
+    }
+
+    #[test]
+    fn what_voids_figures_stands_above_the_answer() {
+        let html = rendered(&testing::result());
+        let at = |part: &str| html.find(part).unwrap_or_else(|| panic!("{part} is missing"));
+        let (warning, answer) = (at("timing and cost INVALID, loadgen.cpu"), at("class=\"lead\""));
+        assert!(at("void figures") < answer && warning < answer && answer < at("id=\"findings\""));
     }
 
     #[test]

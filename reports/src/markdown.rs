@@ -12,6 +12,10 @@ pub(crate) fn summary(result: &RunResult) -> String {
     let overview = overview::overview(result);
     let mut lines = vec![format!("# {}", escape(&result.scenario.title)), String::new()];
     lines.extend(overview.warnings.iter().map(|warning| format!("> **{}**\n", escape(warning))));
+    let findings = terminal::findings(result);
+    if !findings.is_empty() {
+        lines.push(format!("> {} See below.\n", terminal::tally(&findings)));
+    }
     lines.extend([escape(&overview.headline), String::new()]);
     let titles: Vec<&str> = COLUMNS.iter().map(|column| column.title).collect();
     lines.push(format!("| | {} | validity |", titles.join(" | ")));
@@ -29,9 +33,11 @@ pub(crate) fn summary(result: &RunResult) -> String {
         lines.push(format!("| {} | {} | {} |", escape(&row.name), cells.join(" | "), escape(&row.validity)));
     }
     lines.extend([String::new(), overview.spread.clone()]);
+    if !overview.marks.is_empty() {
+        lines.push(escape(overview.marks));
+    }
     lines.extend(overview.flips.iter().map(|flip| format!("\n{}", escape(flip))));
     lines.push(format!("\n{NOT_DECIDED}"));
-    let findings = terminal::findings(result);
     if !findings.is_empty() {
         lines.push("\n## Findings\n".to_owned());
         lines.extend(findings.iter().map(|(_, text)| format!("- {}", escape(text))));

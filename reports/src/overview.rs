@@ -17,6 +17,9 @@ pub const NOT_DECIDED: &str = "These numbers do not decide everything. Traffic t
 proxies that buffer or cut long connections, how a client authenticates, and how it comes back after a lost \
 connection can each outweigh a difference in this table.";
 
+const UNRESOLVED: &str =
+    "~ marks a percentile that noise or the machine's own floor makes unreliable; the findings say why.";
+
 /// The four columns: heading, the metric behind it, its class.
 pub const COLUMNS: [Column; 4] = [
     Column {
@@ -71,6 +74,8 @@ pub struct Overview {
     pub flips: Vec<String>,
     /// What `low` and `high` are: a range or an interval.
     pub spread: String,
+    /// What a marked figure means; empty where there is none.
+    pub marks: &'static str,
 }
 
 /// One variant.
@@ -115,12 +120,14 @@ pub fn overview(result: &RunResult) -> Overview {
             row.cells[index].best = best;
         }
     }
+    let marked = rows.iter().any(|row| row.cells.iter().any(|cell| cell.text.contains(format::UNRESOLVED)));
     Overview {
         headline: headline(result),
         warnings: warnings(result),
         rows,
         flips: flips::flips(&result.variants),
         spread: spread_words(&result.variants),
+        marks: if marked { UNRESOLVED } else { "" },
     }
 }
 
@@ -129,9 +136,9 @@ fn row(variant: &Variant) -> Row {
     let cell = |index: usize, format: &dyn Fn(f64) -> String| cell(variant, &COLUMNS[index], format);
     let mut behind = cell(1, &format::duration);
     if variant.summary.contains_key(COLUMNS[1].metric) {
-        let p99 = variant.summary.get("delivery_delay.p99").filter(|_| !unresolved(variant, "p99"));
-        behind.text =
-            format!("{}, {}", behind.text, format::or_none(p99.map(|p99| p99.median), format::duration));
+        let p99 = variant.summary.get("delivery_delay.p99").map(|p99| p99.median);
+        let p99 = format::or_unresolved(p99, unresolved(variant, "p99"), format::duration);
+        behind.text = format!("{}, {p99}", behind.text);
     }
     Row {
         name: variant.name.clone(),
@@ -416,6 +423,22 @@ mod tests {
         result.variants[0].trials[0].validity.classes.bytes = Verdict::Invalid;
         let row = &overview(&result).rows[0];
         assert_eq!((row.validity.as_str(), row.valid), ("bytes invalid in 1 of 3", false));
+    }
+
+    #[test]
+    fn an_unresolved_percentile_is_marked_and_a_missing_one_is_a_dash() {
+        let behind = |change: fn(&mut measurement::result::Histogram)| {
+            let mut result = testing::result();
+            let variant = &mut result.variants[0];
+            variant.trials.iter_mut().filter_map(|trial| trial.delivery_delay.as_mut()).for_each(change);
+            variant.summary = measurement::summary::summarise(&variant.trials);
+            let overview = overview(&result);
+            (overview.rows[0].cells[1].text.clone(), overview.marks)
+        };
+        let (text, marks) = behind(|delay| delay.unresolved.push("p99".to_owned()));
+        assert!(text.contains(", ~") && !marks.is_empty(), "{text}");
+        let (text, marks) = behind(|delay| delay.p99_us = None);
+        assert!(text.ends_with(", –") && marks.is_empty(), "{text}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use measurement::result::{RunResult, Severity, Trial, Variant};
+use measurement::result::{Finding, RunResult, Severity, Trial, Variant};
 
-use crate::overview::{self, Best, COLUMNS, Overview};
+use crate::overview::{self, Best, CLASSES, COLUMNS, Overview};
 
 const WIDTH: u16 = 110;
 
@@ -19,6 +19,9 @@ pub fn terminal_table(result: &RunResult) -> String {
     let marked = overview.rows.iter().any(|row| row.cells.iter().any(|cell| cell.best.is_some()));
     let marks = if marked { " * best of its column, = not to be told from the best." } else { "" };
     line(&mut text, &format!("{}{marks}", overview.spread));
+    if !overview.marks.is_empty() {
+        line(&mut text, overview.marks);
+    }
     for flip in &overview.flips {
         line(&mut text, &format!("- {flip}"));
     }
@@ -88,21 +91,52 @@ fn variant_findings(variant: &Variant) -> Vec<(Severity, String)> {
         }
     }
     let line = |(code, trials): (&str, Vec<&Trial>)| {
-        let finding = trials.first()?.validity.findings.iter().find(|finding| finding.code == code)?;
-        let times =
-            if trials.len() > 1 { format!(" (first of {} trials)", trials.len()) } else { String::new() };
+        let of_code = |finding: &&Finding| finding.code == code;
+        let all: Vec<&Finding> =
+            trials.iter().filter_map(|trial| trial.validity.findings.iter().find(of_code)).collect();
+        // Of equals the last would win: the first trial's is told.
+        let finding = all.iter().rev().max_by_key(|finding| finding.severity)?;
+        let times = if all.len() > 1 { format!(" (worst of {} trials)", all.len()) } else { String::new() };
         let severity = match finding.severity {
             Severity::Note => "note",
             Severity::Unresolved => "unresolved",
             Severity::Invalid => "INVALID",
         };
         let text = format!(
-            "{}: {severity}, {code}: {} {} (limit: {}){times}. {}",
-            variant.name, finding.message, finding.figure, finding.limit, finding.advice
+            "{}: {} {severity}, {code}: {} {} (limit: {}){times}. {}",
+            variant.name,
+            classes(finding),
+            finding.message,
+            finding.figure,
+            finding.limit,
+            finding.advice
         );
         Some((finding.severity, text))
     };
     by_code.into_iter().filter_map(line).collect()
+}
+
+/// The classes of figures that a finding is about, `timing and cost` say.
+fn classes(finding: &Finding) -> String {
+    let names: Vec<&str> =
+        CLASSES.iter().filter(|(class, _)| finding.concerns(*class)).map(|(_, name)| *name).collect();
+    names.join(" and ")
+}
+
+/// One sentence for the page's top: how many findings of which severity there are.
+pub(crate) fn tally(findings: &[(Severity, String)]) -> String {
+    let count = |severity| findings.iter().filter(|(known, _)| *known == severity).count();
+    let figures = [
+        (count(Severity::Invalid), "void figures"),
+        (count(Severity::Unresolved), "leave a percentile unresolved"),
+        (count(Severity::Note), "are notes"),
+    ];
+    let parts: Vec<String> = figures
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if parts.is_empty() { String::new() } else { format!("Findings: {}.", parts.join(", ")) }
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ fn finding() -> Finding {
     Finding {
         code: "loadgen.cpu".to_owned(),
         class: Class::Timing,
+        also: vec![Class::Cost],
         severity: Severity::Invalid,
         message: "The load generator was overloaded: it measured itself.".to_owned(),
         figure: "93 % of its cores".to_owned(),

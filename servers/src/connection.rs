@@ -136,6 +136,7 @@ impl Drop for Connection {
 /// read + unread = bytes_received less the peer's FIN.
 fn compare(socket: &TcpStream, record: &Record) -> Verdict {
     let Some((info, unread)) = kernel_figures(socket) else { return Verdict::Unknown };
+    record.retransmitted(info.total_retrans);
     let (written, read) = record.totals();
     let read_and_unread = read + unread;
     // After a reset the state no longer tells whether a FIN came first.

@@ -37,6 +37,7 @@ pub(crate) struct Record {
     written: AtomicU64,
     read_calls: AtomicU64,
     write_calls: AtomicU64,
+    retransmitted: AtomicU64,
     scanner: Option<Mutex<Scanner>>,
 }
 
@@ -56,6 +57,7 @@ impl Record {
             written: AtomicU64::new(0),
             read_calls: AtomicU64::new(0),
             write_calls: AtomicU64::new(0),
+            retransmitted: AtomicU64::new(0),
             scanner: scan.then(scanner),
         }
     }
@@ -111,6 +113,11 @@ impl Record {
             scanner.http.settle(&mut scanner.layers.up, &mut scanner.layers.down);
             true
         });
+    }
+
+    /// The kernel sent that many segments again.
+    pub(crate) fn retransmitted(&self, segments: u32) {
+        self.retransmitted.store(u64::from(segments), Relaxed);
     }
 
     /// Bytes written and bytes read.
@@ -196,6 +203,11 @@ impl Registry {
         books.socket = Some(SocketStats { nodelay: always && socket.nodelay, ..socket });
     }
 
+    /// The listener's count of connections that found its queue full.
+    pub(crate) fn dropped(&self, connections: u64) {
+        lock(&self.books).connections.dropped = connections;
+    }
+
     /// Accept failed.
     pub(crate) fn accept_failed(&self) {
         lock(&self.books).connections.accept_errors += 1;
@@ -211,6 +223,7 @@ impl Registry {
         }
         books.ended.add(record);
         books.identity.note(verdict);
+        books.identity.retransmitted += record.retransmitted.load(Relaxed);
     }
 
     /// Adds the books' part to `stats`.

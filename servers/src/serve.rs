@@ -5,6 +5,7 @@ use std::{
     future::{Future, pending},
     io,
     net::SocketAddr,
+    os::fd::AsFd as _,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -112,7 +113,12 @@ async fn accept(listener: &TcpListener, app: &Arc<App>) -> Infallible {
     let routes = TowerToHyperService::new(routes::routes(app));
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => admit(socket, app, &routes),
+            Ok((socket, _)) => {
+                if let Ok(dropped) = wire::kernel::drops(listener.as_fd()) {
+                    app.registry.dropped(dropped);
+                }
+                admit(socket, app, &routes);
+            }
             Err(_) => {
                 app.registry.accept_failed();
                 sleep(ACCEPT_PAUSE).await;

@@ -45,6 +45,9 @@ pub struct ConnectionStats {
     pub refused: u64,
     /// Failed calls of accept, for want of file descriptors or because the peer had gone.
     pub accept_errors: u64,
+    /// Dropped by the kernel because the accept queue was full, as of the newest accept; 0 where it does not tell.
+    #[serde(default)]
+    pub dropped: u64,
     /// Most that were open at once.
     pub peak: u64,
 }
@@ -97,6 +100,9 @@ pub struct IdentityStats {
     pub mismatched: u64,
     /// The kernel did not answer, or bytes kept coming in during the comparison.
     pub unknown: u64,
+    /// Segments that the kernel sent again on connections that ended.
+    #[serde(default)]
+    pub retransmitted: u64,
     /// The figures of the first few that differ.
     pub examples: Vec<Mismatch>,
 }
@@ -167,7 +173,7 @@ impl Stats {
         text
     }
 
-    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 17] {
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 19] {
         let Self { connections, bytes, identity, gaps, .. } = self;
         let counter = |name, help, value| (name, "counter", help, value as f64);
         let gauge = |name, help, value| (name, "gauge", help, value as f64);
@@ -184,6 +190,11 @@ impl Stats {
             gauge("connections_peak", "Most connections open at once.", connections.peak),
             counter("connections_refused_total", "Connections answered with 503.", connections.refused),
             counter("accept_errors_total", "Failed calls of accept.", connections.accept_errors),
+            counter(
+                "connections_dropped_total",
+                "Connections that found the accept queue full.",
+                connections.dropped,
+            ),
             counter("read_bytes_total", "Bytes read from data connections.", bytes.read),
             counter("written_bytes_total", "Bytes written to data connections.", bytes.written),
             counter("read_calls_total", "Reads that moved bytes.", bytes.read_calls),
@@ -193,6 +204,11 @@ impl Stats {
                 "identity_mismatched_total",
                 "Connections that differ from the kernel.",
                 identity.mismatched,
+            ),
+            counter(
+                "retransmitted_segments_total",
+                "Segments sent again on ended connections.",
+                identity.retransmitted,
             ),
             counter("gaps_served_total", "Snapshots served with a gap.", gaps.served),
             counter("gap_quotes_total", "Quotes lost in gaps.", gaps.quotes),

@@ -1,7 +1,7 @@
 //! What the kernel counted on a TCP socket, to hold the scanners' ledger against.
 //!
 //! It asks about sockets that others opened and changes nothing; elsewhere than on Linux every question fails.
-//! Its unsafe code is three system calls that fill plain data.
+//! Its unsafe code is a few system calls that fill plain data.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -73,6 +73,11 @@ pub fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
     system::congestion_control(fd)
 }
 
+/// Connections and packets that the kernel dropped at the socket; of a listener, those that found its accept queue full.
+pub fn drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    system::drops(fd)
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     #![expect(unsafe_code, reason = "std has no getsockopt and no ioctl; the calls fill plain data")]
@@ -87,12 +92,14 @@ mod system {
     const NEEDED: usize = offset_of!(libc::tcp_info, tcpi_bytes_retrans) + size_of::<u64>();
     /// TCP_CA_NAME_MAX of the kernel.
     const LONGEST_NAME: usize = 16;
+    /// SO_MEMINFO's figures up to SK_MEMINFO_DROPS, the last (`linux/sock_diag.h`).
+    const MEMORY_FIGURES: usize = 9;
 
     pub(super) fn tcp_info(fd: BorrowedFd<'_>) -> io::Result<TcpInfo> {
         // SAFETY: the struct is integers only, for which zero is a value.
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         // SAFETY: any bytes make a valid struct of integers.
-        let filled = unsafe { tcp_option(fd, libc::TCP_INFO, &mut info) }?;
+        let filled = unsafe { option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info) }?;
         if filled < NEEDED {
             let text = format!("the kernel filled {filled} bytes of tcp_info, expected at least {NEEDED}");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
@@ -122,24 +129,33 @@ mod system {
         Ok(u64::from(bytes.unsigned_abs()))
     }
 
+    pub(super) fn drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
+        let mut figures = [0_u32; MEMORY_FIGURES];
+        // SAFETY: any bytes make a valid array of integers.
+        let filled = unsafe { option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut figures) }?;
+        if filled < size_of_val(&figures) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel does not count drops"));
+        }
+        Ok(u64::from(figures[MEMORY_FIGURES - 1]))
+    }
+
     pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
         let mut name = [0_u8; LONGEST_NAME];
         // SAFETY: any bytes make a valid array of bytes.
-        let filled = unsafe { tcp_option(fd, libc::TCP_CONGESTION, &mut name) }?;
+        let filled = unsafe { option(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, &mut name) }?;
         let name = name[..filled].split(|&byte| byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 
-    /// Reads a TCP option into `value`; returns how many bytes of it the kernel filled.
+    /// Reads a socket option into `value`; returns how many bytes of it the kernel filled.
     ///
     /// # Safety
     /// Every pattern of bytes must be a valid `T`.
-    unsafe fn tcp_option<T>(fd: BorrowedFd<'_>, option: c_int, value: &mut T) -> io::Result<usize> {
+    unsafe fn option<T>(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: &mut T) -> io::Result<usize> {
         let mut length = size_of::<T>() as libc::socklen_t;
         let target = std::ptr::from_mut(value).cast::<c_void>();
         // SAFETY: the kernel writes at most `length` bytes, the size of `value`, which outlives the call.
-        let result =
-            unsafe { libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, option, target, &raw mut length) };
+        let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, target, &raw mut length) };
         if result < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -156,6 +172,10 @@ mod system {
     }
 
     pub(super) fn unread(_fd: BorrowedFd<'_>) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn drops(_fd: BorrowedFd<'_>) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -231,6 +251,12 @@ mod tests {
         assert!(sent.notsent_bytes > 0);
         assert_eq!(sent.written(), written);
         drop(server);
+    }
+
+    #[test]
+    fn a_socket_that_dropped_nothing_says_so() {
+        let (client, _server) = pair();
+        assert_eq!(drops(client.as_fd()).unwrap(), 0);
     }
 
     #[test]

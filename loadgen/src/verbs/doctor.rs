@@ -4,22 +4,21 @@ use std::{
     io::{self, Write},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
-    path::Path,
-    thread,
     time::Duration,
 };
 
 use ticker::clock;
 
+mod missing;
+mod timekeeping;
+
 use super::{printed, table, write_table};
 use crate::{
     cli::DoctorArgs,
-    machine::{Fact, Machine, Snapshot, text},
+    machine::{Fact, Machine, Snapshot},
     scenario::estimate::thousands,
 };
 
-const TIMER_ROUNDS: usize = 200;
-const TIMER_STEP: Duration = Duration::from_millis(1);
 const NOISE_TIME: Duration = Duration::from_secs(2);
 /// A gap between two readings of the clock that is not our own doing.
 const GAP: Duration = Duration::from_micros(50);
@@ -38,9 +37,19 @@ fn examine(arguments: &DoctorArgs, out: &mut impl Write) -> io::Result<()> {
     }
     write_table(out, &rows)?;
 
-    writeln!(out, "How late a planned action is ({TIMER_ROUNDS} times 1 ms)\n")?;
+    writeln!(out, "How late a planned action is ({} times 1 ms)\n", timekeeping::ROUNDS)?;
     let mut rows = table(&["", "median", "99 %", ""]);
-    for row in timer_rows() {
+    for row in timekeeping::rows() {
+        rows.add_row(row);
+    }
+    write_table(out, &rows)?;
+
+    writeln!(
+        out,
+        "The smallest delay that a run resolves here: three times these (raw loopback connections)\n"
+    )?;
+    let mut rows = table(&["connections", "median", "99 %", ""]);
+    for row in timekeeping::floor_rows() {
         rows.add_row(row);
     }
     write_table(out, &rows)?;
@@ -53,7 +62,7 @@ fn examine(arguments: &DoctorArgs, out: &mut impl Write) -> io::Result<()> {
     write_table(out, &rows)?;
 
     writeln!(out, "What cannot be measured here\n")?;
-    for line in cannot() {
+    for line in missing::lines(&machine) {
         writeln!(out, "  - {line}")?;
     }
     if arguments.noise {
@@ -146,53 +155,6 @@ fn tcp_info() -> Fact<&'static str> {
     wire::kernel::tcp_info(stream.as_fd()).map(|_| "available").map_err(|error| error.to_string())
 }
 
-fn timer_rows() -> Vec<[String; 4]> {
-    let step_ns = TIMER_STEP.as_nanos() as u64;
-    let precise = lags(clock::sleep_until, true);
-    let plain = lags(
-        move |due_ns| {
-            thread::sleep(Duration::from_nanos(due_ns.saturating_sub(clock::now_ns()).min(step_ns)));
-        },
-        false,
-    );
-    let line = |name: &str, lags: Option<Vec<u64>>, meaning: &str| {
-        let at = |share: f64| match &lags {
-            Some(lags) if !lags.is_empty() => micros(lags[((lags.len() - 1) as f64 * share) as usize]),
-            Some(_) | None => "not told".to_owned(),
-        };
-        [name.to_owned(), at(0.5), at(0.99), meaning.to_owned()]
-    };
-    vec![
-        line(
-            "absolute sleep and short spin",
-            precise,
-            "how the publisher waits; delays below its 99 % are not resolved",
-        ),
-        line("plain thread sleep", plain, "how an ordinary program waits"),
-    ]
-}
-
-/// Sorted lags in nanoseconds of a thread that waits for evenly spaced instants.
-fn lags(wait: impl Fn(u64) + Send + 'static, precise: bool) -> Option<Vec<u64>> {
-    let measured = thread::spawn(move || {
-        if precise {
-            // Where it is refused the lag shows it.
-            let _ = nix::sys::prctl::set_timerslack(1);
-        }
-        let start_ns = clock::now_ns();
-        let mut lags: Vec<u64> = (1..=TIMER_ROUNDS as u64)
-            .map(|round| {
-                let due_ns = start_ns + round * TIMER_STEP.as_nanos() as u64;
-                wait(due_ns);
-                clock::now_ns().saturating_sub(due_ns)
-            })
-            .collect();
-        lags.sort_unstable();
-        lags
-    });
-    measured.join().ok()
-}
-
 fn micros(nanoseconds: u64) -> String {
     let us = nanoseconds as f64 / 1e3;
     if us < 10.0 { format!("{us:.1} µs") } else { format!("{us:.0} µs") }
@@ -227,29 +189,6 @@ fn state_rows(snapshot: &Snapshot, cores: Option<u64>) -> Vec<Row> {
             "since the machine started, over all cores",
         ),
     ]
-}
-
-/// What is missing, each with its reason.
-fn cannot() -> Vec<String> {
-    let mut lines = vec![
-        "a real network: all traffic stays on the loopback, whose MTU is 65,536 and whose loss is nil"
-            .to_owned(),
-        "delays between two hosts: this version measures on one host, with one clock".to_owned(),
-    ];
-    if !Path::new("/sys/bus/event_source/devices/cpu").exists() {
-        lines.push("cycles, cache misses, branches: the kernel sees no hardware counters here".to_owned());
-    } else if let Ok(level) = text("/proc/sys/kernel/perf_event_paranoid")
-        && level.parse::<i32>().is_ok_and(|level| level > 1)
-    {
-        lines.push(format!("cycles, cache misses, branches: perf_event_paranoid is {level}"));
-    }
-    if !Path::new("/sys/module/sch_netem").exists() {
-        lines.push("an emulated link by netem: the kernel module is not loaded".to_owned());
-    }
-    if !Path::new("/dev/ptp0").exists() {
-        lines.push("a hardware (PTP) clock: there is no /dev/ptp0".to_owned());
-    }
-    lines
 }
 
 /// What a thread sees that only reads the clock.
@@ -326,7 +265,15 @@ mod tests {
             "local ports",
             "TCP_INFO",
             "absolute sleep",
+            "timerfd in the event loop",
+            "tokio sleep",
+            "waking another thread",
+            "smallest delay",
             "load over",
+            "heap allocations",
+            "system calls",
+            "hardware counters",
+            "real network",
             "cannot be measured",
         ] {
             assert!(text.contains(word), "{word} is missing in:\n{text}");

@@ -46,6 +46,7 @@ impl Recording {
         }
         mine.staleness.merge(&theirs.staleness);
         mine.series.merge(&theirs.series);
+        mine.slices.merge(&theirs.slices);
         merge_counts(&mut mine.counts, &theirs.counts);
         for (mine, theirs) in mine.publisher_lag_us.iter_mut().zip(&theirs.publisher_lag_us) {
             *mine = (*mine).max(*theirs);

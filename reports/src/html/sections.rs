@@ -98,6 +98,8 @@ fn updates(result: &RunResult) -> Section {
     let head = [
         "variant",
         "trial",
+        "wanted /s",
+        "published /s",
         "published",
         "expected",
         "delivered",
@@ -122,7 +124,9 @@ fn updates(result: &RunResult) -> Section {
             Some(updates.snapshot),
         ];
         let cell = |figure: Option<u64>| figure.map_or_else(|| format::NONE.to_owned(), format::count);
-        (trial.status != Status::Failed).then(|| figures.into_iter().map(cell).collect())
+        let rates = [trial.schedule.wanted_per_second, trial.schedule.achieved_per_second];
+        let cells = rates.map(format::significant).into_iter().chain(figures.map(cell));
+        (trial.status != Status::Failed).then(|| cells.collect())
     };
     Section {
         title: "Every update accounted for",
@@ -143,32 +147,39 @@ fn delays(result: &RunResult) -> Section {
         "delivery p99",
         "largest",
         "generator lag p50",
+        "floor p50",
         "fairness (Jain)",
     ];
     let p50 = |histogram: &Option<Histogram>| figure(histogram.as_ref(), |h| h.p50_us);
     let cells = |_: &Variant, trial: &Trial| {
         let delivery = trial.delivery_delay.as_ref()?;
-        let resolved = |name: &str, value: Option<f64>| {
-            let value = value.filter(|_| !delivery.unresolved.iter().any(|known| known == name));
-            format::or_none(value, format::duration)
-        };
+        let resolved = |name: &str, value: Option<f64>| percentile(delivery, name, value);
+        let transit = trial.transit.as_ref();
         Some(vec![
             p50(&trial.publisher_lag),
-            p50(&trial.transit),
+            transit.map_or(format::NONE.to_owned(), |transit| percentile(transit, "p50", transit.p50_us)),
             resolved("p50", delivery.p50_us),
             resolved("p90", delivery.p90_us),
             resolved("p99", delivery.p99_us),
             figure(Some(delivery), |h| h.max_us),
             p50(&trial.action_lag),
+            p50(&trial.floor),
             format::or_none(trial.fairness, |fairness| format!("{:.3}", fairness.jain)),
         ])
     };
     Section {
         title: "Where the delay comes from",
         caption: "Delivery delay counts from the scheduled instant: a server that publishes late shows it here. A dash \
-                  is a percentile without ten distinct events above it, or one that the generator's own lag hides.",
+                  is a percentile without ten distinct events above it; ~ marks one that noise, the generator's own \
+                  lag or the machine's floor makes unreliable.",
         table: table(&head, per_trial(result, cells)),
     }
+}
+
+/// A percentile of that name, marked where it is not resolved.
+fn percentile(histogram: &Histogram, name: &str, value: Option<f64>) -> String {
+    let unresolved = histogram.unresolved.iter().any(|known| known == name);
+    format::or_unresolved(value, unresolved, format::duration)
 }
 
 fn figure(histogram: Option<&Histogram>, read: fn(&Histogram) -> Option<f64>) -> String {
@@ -194,7 +205,10 @@ fn requests(result: &RunResult) -> Section {
             format::count(requests.empty),
             format::share(requests.useless_share),
             format::count(trial.schedule.late_polls),
-            figure(trial.response_time.as_ref(), |h| h.p50_us),
+            trial
+                .response_time
+                .as_ref()
+                .map_or(format::NONE.to_owned(), |time| percentile(time, "p50", time.p50_us)),
         ])
     };
     Section {
@@ -217,6 +231,7 @@ fn cost(result: &RunResult) -> Section {
         "server memory",
         "generator CPU (s)",
         "generator waited",
+        "server waited",
     ];
     let seconds = |value: Option<f64>| format::or_none(value, |s| format!("{s:.3}"));
     let figure = |value: Option<f64>| format::or_none(value, format::significant);
@@ -232,6 +247,7 @@ fn cost(result: &RunResult) -> Section {
             format::or_none(server.rss_bytes, |bytes| format::bytes(bytes as f64)),
             seconds(loadgen.cpu_seconds),
             format::or_none(loadgen.run_delay_share, format::share),
+            format::or_none(server.run_delay_share, format::share),
         ])
     };
     Section {

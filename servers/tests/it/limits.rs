@@ -187,3 +187,25 @@ async fn stopping_is_bounded_by_the_grace_even_with_a_reader_that_takes_nothing(
     assert_eq!(stats.connections.open, 0);
     assert!((Duration::from_millis(400)..Duration::from_secs(2)).contains(&took), "{took:?}");
 }
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn connections_that_find_the_accept_queue_full_are_counted() {
+    let listener = std::net::TcpListener::from({
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(1).unwrap();
+        socket
+    });
+    let address = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..6).map(|_| tokio::spawn(tokio::net::TcpStream::connect(address))).collect();
+    sleep(Duration::from_millis(100)).await;
+    // Nobody has accepted so far. The dropped ones ask again a second later, as the kernel does by itself.
+    let server = Server::on(listener, still());
+    for client in clients {
+        crate::support::in_time(client).await.unwrap().unwrap();
+    }
+    let connections = server.stats().await.connections;
+    assert!(connections.dropped > 0 && connections.accepted > 6, "{connections:?}");
+    assert_eq!((connections.refused, connections.accept_errors), (0, 0));
+}

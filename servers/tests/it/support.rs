@@ -49,7 +49,11 @@ pub(crate) struct Server {
 impl Server {
     /// Listens; publishes nothing yet.
     pub(crate) fn new(settings: Settings) -> Self {
-        let listener = servers::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::on(servers::listen("127.0.0.1:0".parse().unwrap()).unwrap(), settings)
+    }
+
+    /// The same on a listener that stands already.
+    pub(crate) fn on(listener: std::net::TcpListener, settings: Settings) -> Self {
         let address = listener.local_addr().unwrap();
         let (start, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();

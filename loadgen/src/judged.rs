@@ -1,0 +1,90 @@
+//! What the rules of validity are told about a trial, gathered from workers, server, kernel and machine.
+
+use measurement::{
+    result::{SocketOptions, Sockets, Trial},
+    validity::{self, Ends, Machine},
+};
+
+use crate::{assemble::Evidence, plan::VariantPlan, target::stats::Stats, worker::Found};
+
+/// The evidence of a trial with a window; `unbalanced` names phases whose layers do not add up.
+pub fn evidence(
+    found: &Found,
+    known: &Evidence,
+    variant: &VariantPlan,
+    scheduled: u64,
+    unbalanced: Vec<String>,
+) -> validity::Evidence {
+    let books = &found.books;
+    let stats = known.last_stats.as_ref();
+    let whole = known.error.is_none() && !variant.counted_by_server();
+    let ends = stats.filter(|_| whole).map(|stats| Ends {
+        down: (stats.bytes.written, books.received.socket_total()),
+        up: (books.sent.socket_total(), stats.bytes.read),
+    });
+    let rss = |mark: &Option<crate::trial::Mark>| Some(mark.as_ref()?.server.as_ref()?.rss_bytes);
+    validity::Evidence {
+        scheduled,
+        unbalanced,
+        client_identity: (books.check.checked, books.check.mismatched),
+        server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
+        unclaimed_messages: books.unclaimed,
+        ends,
+        clipped: found.recording.clipped(),
+        unknown_quotes: found.recording.sums.counts.unknown,
+        loadgen_cores: known.cores.loadgen.len() as u64,
+        server_retransmitted: stats.map_or(0, |stats| stats.identity.retransmitted),
+        peer: known.learned.as_ref().map(|lesson| lesson.evidence.clone()),
+        machine: machine(known),
+        slices_us: found.recording.sums.slices.medians_us(),
+        server_rss: rss(&known.marks.from).zip(rss(&known.marks.to)),
+        ..connections(found, stats)
+    }
+}
+
+/// A trial without a window, with what its connections tell.
+pub fn unmeasured(mut trial: Trial, found: &Found, stats: Option<&Stats>, machine: Machine) -> Trial {
+    trial.clients.connected = found.connected;
+    trial.clients.disconnected = found.disconnected;
+    let connect = &found.recording.sums.connect;
+    trial.connect = connect.finish(connect.count());
+    trial.sockets = sockets(found, stats);
+    let evidence = validity::Evidence { machine: Some(machine), ..connections(found, stats) };
+    validity::judge_unmeasured(&mut trial, &evidence);
+    trial
+}
+
+fn connections(found: &Found, stats: Option<&Stats>) -> validity::Evidence {
+    let listener = stats.map(|stats| stats.connections).unwrap_or_default();
+    validity::Evidence {
+        refused: listener.refused + listener.accept_errors,
+        listen_drops: listener.dropped,
+        first_error: found.errors.first().cloned(),
+        exhausted: found.exhausted,
+        ..validity::Evidence::default()
+    }
+}
+
+/// Shares of the window; connections that were dropped and processes that were killed, of the whole trial.
+fn machine(known: &Evidence) -> Option<Machine> {
+    let whole = known.machine;
+    let (Some(from), Some(to)) = (&known.marks.from, &known.marks.to) else { return Some(whole) };
+    let window = to.machine.since(&from.machine);
+    Some(Machine { listen_overflows: whole.listen_overflows, oom_kills: whole.oom_kills, ..window })
+}
+
+/// Options in force at both ends, where they tell.
+pub fn sockets(found: &Found, stats: Option<&Stats>) -> Sockets {
+    let books = &found.books;
+    let names: Vec<&str> = books.congestion_controls.iter().map(String::as_str).collect();
+    Sockets {
+        server: stats.map(|stats| SocketOptions {
+            nodelay: stats.socket.nodelay,
+            congestion_control: stats.socket.congestion_control.clone(),
+        }),
+        clients: (!names.is_empty()).then(|| SocketOptions {
+            nodelay: books.without_nodelay == 0,
+            congestion_control: Some(names.join(", ")),
+        }),
+    }
+}
