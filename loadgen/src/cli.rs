@@ -31,6 +31,9 @@ pub enum Verb {
     /// Show three messages of a server of yours, guess what they mean, print a scenario that runs
     #[command(after_help = PROBE_HELP)]
     Probe(ProbeArgs),
+    /// Check a server that claims to speak docs/PROTOCOL.md, and name each deviation
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
     /// Say what this machine can and cannot measure
@@ -98,6 +101,34 @@ pub struct ProbeArgs {
     /// How long to wait for messages
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub wait: humantime::Duration,
+}
+
+const VERIFY_HELP: &str = "\
+Examples:
+  loadgen verify http://127.0.0.1:8080
+  loadgen verify http://127.0.0.1:8080 --kind sse --kind websocket
+  loadgen verify ws://127.0.0.1:8080/feed --kind websocket --quiet
+
+Exit codes: 0 it conforms, 1 it deviates, 2 bad usage, 3 it could not be reached";
+
+/// `loadgen verify`
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// Where the server is; a path is taken for that of the one transport that --kind names
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Transport to check; may be repeated; all if not given
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<ticker::Transport>,
+    /// Let the server be on another machine
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Certificate authority to trust, a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Print deviations only
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -191,14 +222,14 @@ pub struct DoctorArgs {
 
 /// Verbs by what one is about, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Use", &["run", "check", "report", "list", "probe"]),
+    ("Use", &["run", "check", "report", "list", "probe", "verify"]),
     ("Gate", &["compare", "ab", "history"]),
     ("Teach", &["teach", "serve"]),
     ("Machine", &["doctor"]),
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["verify", "compare", "ab", "history", "teach"];
+const LATER: &[&str] = &["compare", "ab", "history", "teach"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {

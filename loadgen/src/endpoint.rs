@@ -102,9 +102,9 @@ impl Endpoint {
         Ok(Self { address, authority: authority.to_owned(), path, secure })
     }
 
-    /// The same server, another path.
-    pub fn with_path(&self, path: &str) -> Self {
-        Self { path: Some(path.to_owned()), ..self.clone() }
+    /// The same server, at each transport's own path.
+    pub fn without_path(&self) -> Self {
+        Self { path: None, ..self.clone() }
     }
 
     /// Whether the stream is encrypted.

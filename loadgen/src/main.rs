@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Verb::Report(arguments) => verbs::report::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::List(arguments) => verbs::list::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Probe(arguments) => verbs::probe::run(&arguments, out),
+        Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out).map(|()| ExitCode::SUCCESS),
     };

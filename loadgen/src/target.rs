@@ -11,7 +11,6 @@ use crate::{
     process::{self, Cores, Usage},
 };
 
-mod control;
 mod peer;
 mod reference;
 

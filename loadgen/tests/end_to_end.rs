@@ -123,7 +123,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["run", "ticker", "--live"], &["--live", "not supported"]);
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
-    check(&["history", "show"], &["probe", "not supported"]);
+    check(&["history", "show"], &["history", "not supported"]);
     assert!(!place.path().join("runs").exists());
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod message;
 mod polling;
 mod request;
 mod sse;
+pub mod verify;
 mod websocket;
 
 pub use mapping::check_pattern;

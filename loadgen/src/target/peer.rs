@@ -18,8 +18,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{STOP_TIME, TargetError, control::Control, wall_clock};
+use super::{STOP_TIME, TargetError, wall_clock};
 use crate::{
+    control::{Answer, Control},
     endpoint::Endpoint,
     plan::{
         VariantPlan,
@@ -149,8 +150,8 @@ impl PeerServer {
         let Some(path) = path else {
             return self.endpoint.connect().await.map(drop).map_err(shown);
         };
-        let (status, _) =
-            Control::open(&self.endpoint).await.map_err(shown)?.get(path).await.map_err(shown)?;
+        let mut control = Control::open(&self.endpoint).await.map_err(shown)?;
+        let status = control.ask(path, &[]).await.map_err(shown)?.status;
         if status.is_success() { Ok(()) } else { Err(format!("{status} for {path}")) }
     }
 
@@ -211,7 +212,7 @@ impl PeerServer {
 /// One exchange with `/clock`: its answer is one reading, to the microsecond.
 async fn exchange(control: &mut Control) -> Result<Exchange, TargetError> {
     let asked = clock::now_ns();
-    let (status, body) = control.get(CLOCK).await?;
+    let Answer { status, body, .. } = control.ask(CLOCK, &[]).await?;
     let answered = clock::now_ns();
     let reading: Option<Reading> = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
     let Some(Reading { unix_us }) = reading else {

@@ -10,6 +10,7 @@ pub mod list;
 pub mod probe;
 pub mod report;
 pub mod run;
+pub mod verify;
 
 /// A table as all verbs print them: no frame, columns two spaces apart.
 fn table(heading: &[&str]) -> Table {
