@@ -14,6 +14,7 @@ use crate::{
     terminal,
 };
 
+mod knowledge;
 mod sections;
 
 /// Findings that void figures and stand at the top; all are in their own section.

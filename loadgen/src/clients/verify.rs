@@ -52,6 +52,7 @@ pub struct Findings {
 }
 
 impl Findings {
+    #[expect(clippy::needless_pass_by_value, reason = "what is found is text here, a number there")]
     fn hold(
         &mut self,
         rule: &'static str,

@@ -11,6 +11,10 @@ use crate::{
 
 /// Starting a server process, agreeing on t0, and stopping it again.
 const START: Duration = Duration::from_millis(500);
+/// What an interpreter needs more to be ready, and to end.
+const PEER_START: Duration = Duration::from_millis(500);
+/// The floor test, once for each number of clients.
+const FLOOR: Duration = Duration::from_millis(600);
 
 /// Open files of a process besides one for each client: listeners, runtimes, logs, /proc.
 const OTHER_FILES: u64 = 64;
@@ -25,17 +29,22 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Σ over variants of trials × (start 0.5 s + connect ramp + warm-up + window + drain). The drain is taken
+    /// Σ over variants of trials × (start 0.5 s + connect ramp + warm-up + window + drain), and the floor tests. The drain is taken
     /// at its upper bound, one poll interval and a second, so that runs end early rather than late.
     pub fn of(plan: &Plan) -> Self {
         let trials: Vec<Duration> = plan.variants.iter().map(trial).collect();
-        Self { total: trials.iter().sum::<Duration>() * plan.trials, trials }
+        let mut counts: Vec<u32> = plan.variants.iter().map(|variant| variant.load.clients).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        let floors = FLOOR * counts.len() as u32;
+        Self { total: trials.iter().sum::<Duration>() * plan.trials + floors, trials }
     }
 }
 
 fn trial(variant: &VariantPlan) -> Duration {
     let load = &variant.load;
-    START + load.connect_over + load.warmup + load.measure + clients::drain(variant.kind, &variant.options)
+    let start = START + variant.peer.as_ref().map_or(Duration::ZERO, |_| PEER_START);
+    start + load.connect_over + load.warmup + load.measure + clients::drain(variant.kind, &variant.options)
 }
 
 /// What a plan needs of the machine, at its largest variant.
@@ -129,7 +138,7 @@ mod tests {
         let estimate = Estimate::of(&plan);
         let push = Duration::from_millis(500 + 2_000 + 3_000 + 10_000 + 1_000);
         assert_eq!(estimate.trials, [push + Duration::from_secs(1), push, push]);
-        assert_eq!(estimate.total, (3 * push + Duration::from_secs(1)) * 4);
+        assert_eq!(estimate.total, (3 * push + Duration::from_secs(1)) * 4 + FLOOR);
     }
 
     #[test]

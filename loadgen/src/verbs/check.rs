@@ -92,13 +92,18 @@ fn variants(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     let mut rows = table(&heading);
     for (variant, trial) in plan.variants.iter().zip(&estimate.trials) {
         let (feed, load) = (&variant.feed, &variant.load);
-        let feed_words =
-            format!("{} symbols, {}, {} B", feed.symbols, feed.arrivals.name(), feed.quote_bytes);
+        let (rate, feed_words) = match &variant.peer {
+            None => (
+                feed.updates_per_second.to_string(),
+                format!("{} symbols, {}, {} B", feed.symbols, feed.arrivals.name(), feed.quote_bytes),
+            ),
+            Some(peer) => ("its own".to_owned(), format!("of {}", peer.url.written)),
+        };
         rows.add_row([
             variant.name.clone(),
             model_words(clients::model(variant.kind, &variant.options)),
             thousands(load.clients),
-            feed.updates_per_second.to_string(),
+            rate,
             feed_words,
             variant.header_profile.clone(),
             written(load.connect_over),
@@ -151,12 +156,21 @@ fn notes(plan: &Plan, cores: Option<u64>) -> Vec<String> {
     let names = |unlike: &dyn Fn(&VariantPlan) -> bool| -> Vec<&str> {
         plan.variants.iter().filter(|variant| unlike(variant)).map(|variant| variant.name.as_str()).collect()
     };
-    let blurred = names(&|variant| events(variant) * f64::from(plan.trials) < EVENTS_FOR_P99);
+    // How much somebody else's feed holds nobody knows before.
+    let blurred =
+        names(&|variant| variant.peer.is_none() && events(variant) * f64::from(plan.trials) < EVENTS_FOR_P99);
     if !blurred.is_empty() {
         notes.push(format!(
             "too few distinct quotes or polls for a 99th percentile (1,000 needed over all trials), it will be empty: {}. \
              Raise load.measure, load.trials or feed.updates_per_second",
             blurred.join(", "),
+        ));
+    }
+    let alone = names(&|variant| variant.peer.as_ref().is_some_and(|peer| peer.server.is_none()));
+    if !alone.is_empty() {
+        notes.push(format!(
+            "processor time and memory of the server will not be told, write [transport.server] with command or pid: {}",
+            alone.join(", ")
         ));
     }
     let rare = names(&|variant| variant.options.interval * 2 > variant.load.measure && is_pull(variant));

@@ -2,6 +2,7 @@
 
 use measurement::result::{Histogram, Layers, RunResult, Status, Trial, Variant};
 
+use super::knowledge;
 use crate::{format, plots::Table};
 
 /// A table with its heading and a word on how to read it.
@@ -22,7 +23,9 @@ pub(super) fn all(result: &RunResult) -> Vec<Section> {
         updates(result),
         requests(result),
         cost(result),
+        knowledge::arrivals(result),
         trials(result),
+        knowledge::reasons(result),
     ]
 }
 
@@ -31,7 +34,7 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Table {
 }
 
 /// Rows of every trial: the variant's name, the trial's number, then what `cells` says.
-fn per_trial(
+pub(super) fn per_trial(
     result: &RunResult,
     cells: impl Fn(&Variant, &Trial) -> Option<Vec<String>>,
 ) -> Vec<Vec<String>> {
