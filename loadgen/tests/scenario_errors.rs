@@ -235,6 +235,24 @@ fn servers_of_others() {
 }
 
 #[test]
+fn every_scenario_of_the_documentation_can_be_run() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, "").unwrap();
+    let mut found = 0;
+    for name in ["README.md", "docs/servers-of-others.md", "docs/starters/README.md"] {
+        let text = std::fs::read_to_string(root.join(name)).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap().replace("\"ca.pem\"", &format!("{authority:?}"));
+            assert!(!plan(&block, &[]).variants.is_empty(), "{name}: {block}");
+            found += 1;
+        }
+    }
+    assert!(found >= 8, "{found} examples");
+}
+
+#[test]
 fn another_machine_is_asked_for_little() {
     let text =
         "allow_remote = true\n[[transport]]\nkind = \"websocket\"\nurl = \"wss://stream.example.com/feed\"\n";
