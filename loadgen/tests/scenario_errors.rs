@@ -249,7 +249,7 @@ fn every_scenario_of_the_documentation_can_be_run() {
             found += 1;
         }
     }
-    assert!(found >= 8, "{found} examples");
+    assert!(found >= 7, "{found} examples");
 }
 
 #[test]
@@ -406,6 +406,6 @@ fn shipped_scenarios_take_as_long_as_they_promise() {
         assert!(total < most_seconds, "{name} takes {total} s");
     };
     check("ticker", 180);
-    check("smoke", 20);
+    check("smoke", 30);
     check("poll-interval", 300);
 }
