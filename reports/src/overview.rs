@@ -138,7 +138,7 @@ fn row(variant: &Variant) -> Row {
     if variant.summary.contains_key(COLUMNS[1].metric) {
         let p99 = variant.summary.get("delivery_delay.p99").map(|p99| p99.median);
         let p99 = format::or_unresolved(p99, unresolved(variant, "p99"), format::duration);
-        behind.text = format!("{}, {p99}", behind.text);
+        behind.text = format!("{}{}, {p99}", behind.text, clock_error(variant));
     }
     Row {
         name: variant.name.clone(),
@@ -172,6 +172,13 @@ fn cell(variant: &Variant, column: &Column, format: &dyn Fn(f64) -> String) -> C
     let (low, high) = (format(summary.low), format(summary.high));
     let spread = if low == high { String::new() } else { format!("{low} – {high}") };
     Cell { text: format(summary.median), spread, best: None }
+}
+
+/// ` ± 120 µs`: the largest error of a delay between two clocks; empty where both ends read one.
+fn clock_error(variant: &Variant) -> String {
+    let clocks = variant.trials.iter().filter_map(|trial| trial.clock.as_ref());
+    let error_us = clocks.map(|clock| clock.error_us).fold(0.0, f64::max);
+    if error_us > 0.0 { format!(" ± {}", format::duration(error_us)) } else { String::new() }
 }
 
 /// The verdict of one class of a trial.
@@ -369,6 +376,8 @@ fn clip(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use measurement::result::ClockReport;
+
     use crate::testing;
 
     #[test]
@@ -446,5 +455,15 @@ mod tests {
         let overview = overview(&testing::without_figures());
         assert!(overview.headline.ends_with("no variant has valid times."), "{}", overview.headline);
         assert!(overview.rows.iter().all(|row| !row.valid));
+    }
+
+    #[test]
+    fn a_delay_between_two_clocks_carries_its_error() {
+        let mut result = testing::result();
+        let cell = |result: &RunResult| overview(result).rows[0].cells[1].text.clone();
+        assert!(!cell(&result).contains('±'));
+        let clock = ClockReport { error_us: 120.0, ..ClockReport::default() };
+        result.variants[0].trials[1].clock = Some(clock);
+        assert!(cell(&result).contains(" ± 120 µs, "), "{}", cell(&result));
     }
 }
