@@ -309,6 +309,8 @@ fn no_secret(run: &Run) {
         }
     }
     assert!(files > 5);
+    let log = fs::read_to_string(run.folder.join("server-secure.log")).unwrap();
+    assert!(log.contains("${TOKEN}"), "what the server printed is shown without the secret: {log}");
     let plan = run.result.scenario.plan.to_string();
     assert!(plan.contains("Bearer ${TOKEN}"), "{plan}");
 }

@@ -205,7 +205,20 @@ impl PeerServer {
             child.wait().await?;
         }
         let _ = nix::sys::signal::killpg(group, Signal::SIGKILL);
+        self.redact_log();
         Ok(())
+    }
+
+    /// A server may print what it was started with.
+    fn redact_log(&self) {
+        let Some(log) = &self.log else { return };
+        let Ok(text) = std::fs::read(log) else { return };
+        let text = String::from_utf8_lossy(&text);
+        let shown = peer::redact(&text, &self.secrets);
+        if shown != text {
+            // What cannot be written over is taken away rather than left as it is.
+            let _ = std::fs::write(log, shown).or_else(|_| std::fs::remove_file(log));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ options.add_argument("--certificate", nargs=2)
 options.add_argument("--token")
 options = options.parse_args()
 
+print("started with", vars(options), flush=True)
 history, connections = [], set()
 
 
