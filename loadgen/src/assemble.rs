@@ -20,8 +20,10 @@ use crate::{
     worker::Found,
 };
 
-/// IPv4 and TCP heads with timestamps, the Linux default (RFC 791, RFC 9293, RFC 7323 section 3).
-const TCP_IP_HEAD: u64 = 20 + 20 + 12;
+/// TCP's head with timestamps, the Linux default (RFC 9293, RFC 7323 section 3).
+const TCP_HEAD: u64 = 20 + 12;
+/// IP's head: version 4 without options (RFC 791), version 6 without extensions (RFC 8200).
+const IP_HEAD: [u64; 2] = [20, 40];
 
 /// What the trial knows beside the workers' findings.
 pub struct Evidence {
@@ -39,6 +41,8 @@ pub struct Evidence {
     pub cores: Cores,
     /// Why the trial did not go to its planned end.
     pub error: Option<String>,
+    /// Whether the connections were IPv6.
+    pub ipv6: bool,
     /// What was learned of somebody else's feed.
     pub learned: Option<Lesson>,
 }
@@ -161,7 +165,8 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
             clients::heartbeat_bytes(variant.kind) as f64 / heartbeat_s
         },
         kernel: books.kernel,
-        tcp_ip_estimate: kernel_known.then_some(books.window_segments * TCP_IP_HEAD),
+        tcp_ip_estimate: kernel_known
+            .then_some(books.window_segments * (IP_HEAD[usize::from(evidence.ipv6)] + TCP_HEAD)),
         balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0,
         header_overhead_per_update: (in_window > 0)
             .then(|| (received.overhead() + sent.overhead()) as f64 / in_window as f64),
@@ -303,6 +308,9 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     if evidence.marks.to.is_none() {
         because("server", "the window ended before the second reading");
         because("loadgen", "the window ended before the second reading");
+    }
+    if evidence.marks.to.is_some() && trial.server.cpu_seconds.is_none() {
+        because("server", "the server's process is not known: no command and no pid, or it has gone");
     }
     if trial.requests.is_none() {
         trial

@@ -82,6 +82,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         }
     };
     let before = target.usage();
+    let ipv6 = target.endpoint().address.is_ipv6();
     let machine = Counters::now();
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
@@ -127,7 +128,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         (Some(_) | None, _) => None,
     };
     let cores = setting.cores.clone();
-    let evidence = Evidence { marks, before, machine, last_stats, window_ns, cores, error, learned };
+    let evidence = Evidence { marks, before, machine, last_stats, window_ns, cores, error, ipv6, learned };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 

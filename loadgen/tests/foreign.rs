@@ -207,6 +207,20 @@ sent_at_unit = "us"
 snapshot = true
 
 [[transport]]
+kind = "polling"
+name = "impatient"
+interval = "300ms"
+url = "http://127.0.0.1:{port}/poll?since={after}"
+[transport.server]
+command = "python3 {FEED} --port {port} --idle 0.3"
+[transport.message]
+items = "/items"
+sequence = "/id"
+sent_at = "/at"
+sent_at_unit = "us"
+cursor = "/next"
+
+[[transport]]
 kind = "sse"
 name = "another clock"
 url = "http://127.0.0.1:{port}/events"
@@ -270,6 +284,12 @@ fn text_states_other_clocks_and_tls_are_understood_and_secrets_are_not_shown() {
     assert!(updates.coalesced > Some(0) && updates.lost == Some(0), "{updates:?}");
     assert_eq!(updates.duplicated, Some(0), "an answer that repeats the state is no duplicate: {updates:?}");
     assert!(requests.useful > 0, "{requests:?}");
+
+    // The server closes connections just when the next poll is due: some requests cross its close.
+    let impatient = run.trial("impatient");
+    let clients = &impatient.clients;
+    assert!(clients.reconnected > 5 && clients.disconnected == 0, "{clients:?}");
+    assert_eq!(impatient.updates.pending_at_end, Some(0), "{:?}", impatient.updates);
 
     let other = run.trial("another clock");
     let clock = other.clock.clone().unwrap();

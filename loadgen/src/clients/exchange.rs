@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use ticker::clock;
 
 use super::{
-    message::{self, Incoming},
+    message::{self, Incoming as Message},
     request,
 };
 use crate::{
@@ -82,14 +85,14 @@ impl Exchange {
             tag.clone().map(|tag| ("if-none-match", tag)).into_iter().collect();
         let (status, head, body) = match &mut self.line {
             Line::Counted(counted) => {
-                if counted.requests.ready().await.is_err() {
+                let mut response = counted.send(client, question.path, &own).await?;
+                if response.is_none() {
                     let fresh = Counted::open(client).await?;
                     std::mem::replace(&mut **counted, fresh).close(client).await;
                     client.reconnected();
+                    response = counted.send(client, question.path, &own).await?;
                 }
-                let request = request::get(client, question.path, &own, Empty::new())?;
-                let response = counted.requests.send_request(request).await?;
-                let (head, body) = response.into_parts();
+                let (head, body) = response.ok_or(ClientError::Closed)?.into_parts();
                 (head.status, head.headers, body.collect().await?.to_bytes())
             }
             Line::Pooled(pool) => {
@@ -119,7 +122,7 @@ impl Exchange {
             }
             found => return Err(ClientError::Status { found, expected: "200, 204 or 304" }),
         }
-        let incoming = Incoming { text: body, event: None, opening: question.opening };
+        let incoming = Message { text: body, event: None, opening: question.opening };
         let took = message::take(client, &incoming, |payload| match &self.line {
             Line::Counted(counted) => counted.socket.claim(payload).map(|unit| unit.stamp_ns),
             Line::Pooled(_) => {
@@ -153,6 +156,27 @@ impl Counted {
         let (requests, connection) =
             builder.max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
         Ok(Self { requests, socket, connection: tokio::task::spawn_local(connection) })
+    }
+
+    /// Sends a request; `None` if the connection was closed before anything of the answer came.
+    async fn send(
+        &mut self,
+        client: &Client,
+        path: &str,
+        own: &[(&'static str, String)],
+    ) -> Result<Option<Response<Incoming>>, ClientError> {
+        if self.requests.ready().await.is_err() {
+            return Ok(None);
+        }
+        let request = request::get(client, path, own, Empty::new())?;
+        match self.requests.send_request(request).await {
+            Ok(response) => Ok(Some(response)),
+            // The server's close and our request have crossed.
+            Err(error) if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn close(self, client: &Client) {

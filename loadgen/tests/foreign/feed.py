@@ -14,6 +14,7 @@ options.add_argument("--hold", type=float, default=0.040)
 options.add_argument("--clock-ahead", type=float, default=0.0, help="seconds that this server's clock is ahead")
 options.add_argument("--certificate", nargs=2)
 options.add_argument("--token")
+options.add_argument("--idle", type=float, help="seconds after which an idle connection is closed")
 options = options.parse_args()
 
 print("started with", vars(options), flush=True)
@@ -55,6 +56,8 @@ class Connection(asyncio.Protocol):
     def reply(self, body, status="200 OK", kind="application/json"):
         head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
         self.send(head.encode() + body)
+        if options.idle:
+            asyncio.get_running_loop().call_later(options.idle, self.transport.close)
 
     def answer(self, head):
         lines = head.split("\r\n")

@@ -403,7 +403,7 @@ fn kernel(result: &RunResult) -> Section {
     Section {
         title: "The kernel's own count",
         caption: "TCP_INFO of the clients' sockets from connect to close: payload bytes, equal to ours or the trial is \
-                  invalid, and segments. The last column is an estimate for the measure phase: 52 bytes of IPv4 and \
+                  invalid, and segments. The last column is an estimate for the measure phase: 52 bytes of IPv4 (72 of IPv6) and \
                   TCP heads with timestamps for each segment, both ways. On loopback segments are larger than on \
                   a real wire.",
         table: table(&head, per_trial(result, cells)),
