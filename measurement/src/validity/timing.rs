@@ -175,7 +175,7 @@ pub(super) fn machine(findings: &mut Findings, trial: &mut Trial, evidence: &Evi
             "machine.pressure",
             Class::Timing,
             (
-                "Programs of this machine, ours among them, waited for it.",
+                "Programs of this machine, ours among them, had to wait.",
                 format!(
                     "for a processor {:.0} %, for memory {:.1} % of the window",
                     cpu * 100.0,
