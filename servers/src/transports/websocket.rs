@@ -174,7 +174,9 @@ struct Client {
 enum End {
     /// With a close frame of ours.
     Closing(CloseCode, &'static str),
-    /// The client closed in order, or the connection broke: there is no one left to talk to.
+    /// With the client's close frame, which is still to be answered.
+    Answering,
+    /// The connection broke: there is no one left to talk to.
     Gone,
 }
 
@@ -228,8 +230,8 @@ impl Client {
         match message {
             Some(Ok(Message::Pong(_))) => self.unanswered = 0,
             Some(Ok(Message::Ping(_) | Message::Text(_) | Message::Binary(_) | Message::Frame(_))) => {}
-            // The next read ends the stream, once the answer to it is written.
-            Some(Ok(Message::Close(_))) => {}
+            // tungstenite writes its answer with the next read. A quote must not come before it.
+            Some(Ok(Message::Close(_))) => return Some(End::Answering),
             Some(Err(error)) => return Some(failure(&error)),
             None => return Some(End::Gone),
         }
@@ -247,12 +249,18 @@ impl Client {
         sent.err().map(|_| End::Gone)
     }
 
-    /// Sends the close frame and waits for the client's, so that it sees the code and no reset.
+    /// Sends the close frame or the answer to one and reads to the end, so that the client sees the code and no
+    /// reset.
     async fn close(mut self, end: End) {
-        let End::Closing(code, reason) = end else { return };
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let frame = match end {
+            End::Closing(code, reason) => Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }),
+            End::Answering => None,
+            End::Gone => return,
+        };
         let _ = timeout(CLOSE_TIMEOUT, async {
-            self.socket.close(Some(frame)).await?;
+            if frame.is_some() {
+                self.socket.close(frame).await?;
+            }
             while self.socket.next().await.is_some() {}
             Ok::<(), Error>(())
         })

@@ -163,6 +163,19 @@ async fn pings_are_answered_and_a_close_is_returned() {
     server.stats_when(|stats| stats.connections.open == 1).await;
 }
 
+#[tokio::test]
+async fn a_close_is_returned_in_the_middle_of_a_busy_feed() {
+    let server = Server::started(steady(20_000.0));
+    for round in 0..1_000 {
+        let mut client = open_raw(&server).await;
+        // A masked close frame with code 1000.
+        client.send(b"\x88\x82\0\0\0\0\x03\xe8").await;
+        let rest = client.rest().await;
+        assert!(rest.ends_with(b"\x88\x02\x03\xe8"), "round {round}: no close frame at the end");
+    }
+    server.stop().await;
+}
+
 async fn open_raw(server: &Server) -> Client {
     let mut client = server.connect().await;
     let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
