@@ -11,6 +11,7 @@ pub mod stats;
 mod app;
 mod connection;
 mod encoded;
+pub mod identity;
 mod log;
 mod os;
 mod patience;

@@ -1,0 +1,78 @@
+//! The server's own certificate: self-signed, for the names of this machine's loopback, good for less than two weeks.
+//!
+//! Browsers take such a certificate for WebTransport by its hash (W3C WebTransport, `serverCertificateHashes`), if
+//! it is of ECDSA and lasts at most 14 days. It knows neither sockets nor protocols.
+
+use std::time::Duration;
+
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use sha2::{Digest as _, Sha256};
+use ticker::clock;
+
+/// Names that clients of this machine call it by.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// A browser's limit is 14 days; clocks differ a little.
+const VALID_FOR: Duration = Duration::from_secs(13 * 24 * 3_600);
+/// The certificate is valid from a little before it was made, for the same reason.
+const VALID_BEFORE: Duration = Duration::from_secs(3_600);
+
+/// A certificate with its key.
+pub struct Identity {
+    certificate: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
+    pem: String,
+}
+
+impl Identity {
+    /// Makes a fresh key and signs its certificate with it.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn self_signed() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
+        params.distinguished_name.push(DnType::CommonName, "tickertape");
+        let now = std::time::UNIX_EPOCH + Duration::from_nanos(clock::unix_ns());
+        params.not_before = (now - VALID_BEFORE).into();
+        params.not_after = (now + VALID_FOR).into();
+        let certificate = params.self_signed(&key)?;
+        let pem = certificate.pem();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok(Self { certificate: certificate.into(), key, pem })
+    }
+
+    /// The certificate (X.509, DER).
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+
+    /// Its key (PKCS #8).
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(self.key.clone_key())
+    }
+
+    /// The certificate as clients' programs take it (RFC 7468).
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// SHA-256 of the DER, by which a browser recognises it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.certificate).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_its_own_and_reads_back() {
+        let (one, other) = (Identity::self_signed().unwrap(), Identity::self_signed().unwrap());
+        assert_ne!(one.fingerprint(), other.fingerprint());
+        assert!(one.pem().starts_with("-----BEGIN CERTIFICATE-----"));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(one.certificate()).unwrap();
+    }
+}
