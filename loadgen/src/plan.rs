@@ -8,8 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 use ticker::{FeedSettings, Transport};
 
+pub mod options;
 pub mod peer;
 
+pub use options::{
+    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode, TransportOptions,
+};
 use peer::Peer;
 
 /// A run: every variant, `trials` times each.
@@ -92,64 +96,6 @@ impl VariantPlan {
         let from = self.load.warmup.as_nanos() as u64;
         from..from + self.load.measure.as_nanos() as u64
     }
-}
-
-/// Options of all transports; which of them a transport takes is said by its client file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TransportOptions {
-    /// Time between the polls of one client.
-    #[serde(with = "micros")]
-    pub interval: Duration,
-    /// Which quotes an answer holds.
-    pub mode: PollMode,
-    /// Whether a poll carries If-None-Match and may be answered 304.
-    pub conditional: bool,
-    /// Which HTTP client polls.
-    pub client: HttpClient,
-    /// What a poll's instant is reckoned from.
-    pub pace: Pace,
-}
-
-impl Default for TransportOptions {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(1),
-            mode: PollMode::Since,
-            conditional: false,
-            client: HttpClient::Counted,
-            pace: Pace::Fixed,
-        }
-    }
-}
-
-/// Which quotes a poll's answer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PollMode {
-    /// All since the last one seen.
-    Since,
-    /// The newest of each symbol, if newer than the last one seen.
-    Latest,
-}
-
-/// What a poll's instant is reckoned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pace {
-    /// A timetable of the client's own: a slow answer makes the next poll late, never fewer.
-    Fixed,
-    /// The answer before, as `setTimeout` in a page's callback does: the period is interval + round trip.
-    AfterAnswer,
-}
-
-/// Which HTTP client polls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HttpClient {
-    /// One connection for each client, every byte counted on it.
-    Counted,
-    /// An ordinary pooled client (reqwest); its bytes come from the server's counters.
-    Pooled,
 }
 
 /// How clients come and how long they stay.

@@ -6,14 +6,20 @@ use measurement::result::{Model, ModelKind};
 use ticker::clock;
 
 use super::{
-    Ran,
+    Conflict, Ran,
     exchange::{Exchange, Question},
     request,
 };
-use crate::{plan::TransportOptions, scenario::headers::Initiator, worker::Client};
+use crate::{
+    plan::{Carrier, Compression, Http, TransportOptions},
+    scenario::headers::Initiator,
+    worker::Client,
+};
 
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
-pub(super) const KEYS: &[&str] = &[];
+pub(super) const KEYS: &[&str] = &["compression", "http", "tls"];
+pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -25,8 +31,16 @@ const PATH: &str = "/quotes/wait";
 /// An answer without news that came at once, and another, is a server that does not hold: asking on would be a flood.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
-pub(super) fn label(_options: &TransportOptions) -> String {
-    "long-polling".to_owned()
+pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
+    None
+}
+
+pub(super) fn label(options: &TransportOptions) -> String {
+    let mut label = "long-polling".to_owned();
+    if options.compression == Compression::Gzip {
+        label.push_str(" gzip");
+    }
+    label + &super::connection(options)
 }
 
 pub(super) fn model(_options: &TransportOptions) -> Model {

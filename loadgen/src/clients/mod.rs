@@ -6,7 +6,7 @@ use measurement::result::Model;
 use ticker::Transport;
 
 use crate::{
-    plan::TransportOptions,
+    plan::{Carrier, Http, TransportOptions},
     scenario::headers::Initiator,
     worker::{Client, ClientError},
 };
@@ -35,6 +35,45 @@ pub fn keys(kind: Transport) -> &'static [&'static str] {
         Transport::Sse => sse::KEYS,
         Transport::WebSocket => websocket::KEYS,
     }
+}
+
+/// Versions of HTTP that the transport can be carried by, the default first.
+pub fn http(kind: Transport) -> &'static [Http] {
+    match kind {
+        Transport::Polling => polling::HTTP,
+        Transport::LongPolling => long_polling::HTTP,
+        Transport::Sse => sse::HTTP,
+        Transport::WebSocket => websocket::HTTP,
+    }
+}
+
+/// What the transport's messages can travel in, the default first; empty where there is no choice.
+pub fn carriers(kind: Transport) -> &'static [Carrier] {
+    match kind {
+        Transport::Polling => polling::CARRIERS,
+        Transport::LongPolling => long_polling::CARRIERS,
+        Transport::Sse => sse::CARRIERS,
+        Transport::WebSocket => websocket::CARRIERS,
+    }
+}
+
+/// Options that exclude each other.
+pub fn conflict(kind: Transport, options: &TransportOptions) -> Option<Conflict> {
+    match kind {
+        Transport::Polling => polling::conflict(options),
+        Transport::LongPolling => long_polling::conflict(options),
+        Transport::Sse => sse::conflict(options),
+        Transport::WebSocket => websocket::conflict(options),
+    }
+}
+
+/// Options that exclude each other: what the file writes, and why it cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Keys and values.
+    pub what: &'static str,
+    /// The reason.
+    pub why: &'static str,
 }
 
 /// Schemes of a url that the transport is reached by.
@@ -143,6 +182,18 @@ pub fn heartbeat_bytes(kind: Transport) -> u64 {
         Transport::Sse => sse::HEARTBEAT_BYTES,
         Transport::WebSocket => websocket::HEARTBEAT_BYTES,
     }
+}
+
+/// ` h2 tls`: what a name tells of the connection beyond the plain one.
+fn connection(options: &TransportOptions) -> String {
+    let mut words = String::new();
+    if options.http == Http::H2 {
+        words.push_str(" h2");
+    }
+    if options.tls {
+        words.push_str(" tls");
+    }
+    words
 }
 
 type Ran = Result<(), ClientError>;

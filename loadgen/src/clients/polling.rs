@@ -6,18 +6,21 @@ use measurement::result::{Model, ModelKind};
 use ticker::{clock, random};
 
 use super::{
-    Ran,
+    Conflict, Ran,
     exchange::{Exchange, Question},
     request,
 };
 use crate::{
-    plan::{HttpClient, Pace, PollMode, TransportOptions},
+    plan::{Carrier, Compression, Http, HttpClient, Pace, PollMode, TransportOptions},
     scenario::headers::Initiator,
     worker::Client,
 };
 
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
-pub(super) const KEYS: &[&str] = &["interval", "mode", "conditional", "client", "pace"];
+pub(super) const KEYS: &[&str] =
+    &["interval", "mode", "conditional", "compression", "client", "pace", "http", "tls", "keep_alive"];
+pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -28,6 +31,21 @@ pub(super) const ACTS_ON_A_TIMETABLE: bool = true;
 const PATH: &str = "/quotes";
 const STREAM_PHASES: u64 = 21;
 
+pub(super) fn conflict(options: &TransportOptions) -> Option<Conflict> {
+    let plain = options.http == Http::H1 && !options.tls && options.keep_alive;
+    if options.client == HttpClient::Pooled && !(plain && options.compression == Compression::None) {
+        let why = "its bytes are the server's count of plain HTTP/1.1: leave http, tls, keep_alive and compression out";
+        return Some(Conflict {
+            what: "`client = \"pooled\"` and another connection than the plain one",
+            why,
+        });
+    }
+    (!options.keep_alive && options.http == Http::H2).then_some(Conflict {
+        what: "`keep_alive = false` and `http = \"2\"`",
+        why: "a connection of HTTP/2 is made for many requests",
+    })
+}
+
 pub(super) fn label(options: &TransportOptions) -> String {
     let mut label = format!("polling {}", humantime::format_duration(options.interval));
     if options.mode == PollMode::Latest {
@@ -36,6 +54,13 @@ pub(super) fn label(options: &TransportOptions) -> String {
     if options.conditional {
         label.push_str(" 304");
     }
+    if options.compression == Compression::Gzip {
+        label.push_str(" gzip");
+    }
+    if !options.keep_alive {
+        label.push_str(" no keep-alive");
+    }
+    label += &super::connection(options);
     if options.client == HttpClient::Pooled {
         label.push_str(" pooled");
     }

@@ -12,19 +12,21 @@ use sse_stream::{Sse, SseStream};
 use ticker::clock;
 
 use super::{
-    Ran,
+    Conflict, Ran,
     message::{self, Incoming as Message},
     request,
 };
 use crate::{
-    plan::TransportOptions,
+    plan::{Carrier, Http, TransportOptions},
     scenario::headers::Initiator,
     socket::Socket,
     worker::{Client, ClientError},
 };
 
 pub(super) const INITIATOR: Initiator = Initiator::EventSource;
-pub(super) const KEYS: &[&str] = &[];
+pub(super) const KEYS: &[&str] = &["http", "tls"];
+pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["event"];
 /// Comments are sent only into silence, which a feed with updates has none of.
@@ -35,8 +37,12 @@ pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 const READ_BUFFER: usize = 8192;
 const PATH: &str = "/sse";
 
-pub(super) fn label(_options: &TransportOptions) -> String {
-    "sse".to_owned()
+pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
+    None
+}
+
+pub(super) fn label(options: &TransportOptions) -> String {
+    format!("sse{}", super::connection(options))
 }
 
 pub(super) fn model(_options: &TransportOptions) -> Model {

@@ -11,19 +11,21 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Ran,
+    Conflict, Ran,
     message::{self, Incoming},
     request,
 };
 use crate::{
-    plan::TransportOptions,
+    plan::{Carrier, Deflate, Encoding, Http, TransportOptions},
     scenario::headers::Initiator,
     socket::{Socket, Wire},
     worker::{Client, ClientError},
 };
 
 pub(super) const INITIATOR: Initiator = Initiator::WebSocket;
-pub(super) const KEYS: &[&str] = &[];
+pub(super) const KEYS: &[&str] = &["http", "tls", "encoding", "deflate"];
+pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
@@ -36,8 +38,21 @@ const SUBPROTOCOL: &str = "ticker.json.v1";
 const READ_BUFFER: usize = 4096;
 const LONGEST_MESSAGE: usize = 16 << 20;
 
-pub(super) fn label(_options: &TransportOptions) -> String {
-    "websocket".to_owned()
+pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
+    None
+}
+
+pub(super) fn label(options: &TransportOptions) -> String {
+    let mut label = "websocket".to_owned();
+    if options.encoding == Encoding::Binary {
+        label.push_str(" binary");
+    }
+    match options.deflate {
+        Deflate::Off => {}
+        Deflate::Takeover => label.push_str(" deflate"),
+        Deflate::NoTakeover => label.push_str(" deflate, no takeover"),
+    }
+    label + &super::connection(options)
 }
 
 pub(super) fn model(_options: &TransportOptions) -> Model {

@@ -2,10 +2,7 @@
 
 use ticker::{Arrivals, FeedSettings, Transport};
 
-use crate::{
-    clients,
-    plan::{HttpClient, Pace, PollMode},
-};
+use crate::{clients, plan::options::Word};
 
 use super::{
     decode::Sources,
@@ -52,37 +49,42 @@ pub(super) fn of_transport(
     let takes = clients::keys(kind);
     let pick = |key: &'static str| Picker { sources, kind, takes, key };
     let range = values::interval_range();
+    macro_rules! option {
+        ($key:ident, $read:expr) => {
+            axis(
+                sources,
+                concat!("transport.", stringify!($key)),
+                &pick(stringify!($key)).from(&own.$key, &defaults.$key)?,
+                $read,
+            )?
+        };
+    }
+    macro_rules! words {
+        ($key:ident, $make:expr) => {
+            option!($key, |given| word(sources, concat!("transport.", stringify!($key)), given).map($make))
+        };
+    }
+    let interval = pick("interval").from(&own.interval, &defaults.interval)?;
     let axes = [
-        time(
-            sources,
-            "transport.interval",
-            &pick("interval").from(&own.interval, &defaults.interval)?,
-            &range,
-            Setting::Interval,
-        )?,
-        axis(sources, "transport.mode", &pick("mode").from(&own.mode, &defaults.mode)?, |given| {
-            let supported = &[("since", PollMode::Since), ("latest", PollMode::Latest)];
-            values::word(sources, "transport.mode", given, &Words { supported, planned: &[] })
-                .map(Setting::Mode)
-        })?,
-        axis(
-            sources,
-            "transport.conditional",
-            &pick("conditional").from(&own.conditional, &defaults.conditional)?,
-            |given| Ok(Setting::Conditional(given.value)),
-        )?,
-        axis(sources, "transport.client", &pick("client").from(&own.client, &defaults.client)?, |given| {
-            let supported = &[("counted", HttpClient::Counted), ("pooled", HttpClient::Pooled)];
-            values::word(sources, "transport.client", given, &Words { supported, planned: &[] })
-                .map(Setting::Client)
-        })?,
-        axis(sources, "transport.pace", &pick("pace").from(&own.pace, &defaults.pace)?, |given| {
-            let supported = &[("fixed", Pace::Fixed), ("after-answer", Pace::AfterAnswer)];
-            values::word(sources, "transport.pace", given, &Words { supported, planned: &[] })
-                .map(Setting::Pace)
-        })?,
+        words!(carrier, Setting::Carrier),
+        words!(http, Setting::Http),
+        option!(tls, |given| Ok(Setting::Tls(given.value))),
+        option!(keep_alive, |given| Ok(Setting::KeepAlive(given.value))),
+        time(sources, "transport.interval", &interval, &range, Setting::Interval)?,
+        words!(mode, Setting::Mode),
+        option!(conditional, |given| Ok(Setting::Conditional(given.value))),
+        words!(compression, Setting::Compression),
+        words!(client, Setting::Client),
+        words!(pace, Setting::Pace),
+        words!(encoding, Setting::Encoding),
+        words!(deflate, Setting::Deflate),
     ];
     Ok(axes.into_iter().flatten().collect())
+}
+
+/// One of an option's words.
+fn word<T: Word>(sources: &Sources, key: &str, given: &One<String>) -> Result<T, ScenarioError> {
+    values::word(sources, key, given, &Words { supported: T::WORDS, planned: &[] })
 }
 
 struct Picker<'a> {

@@ -137,6 +137,16 @@ pub enum Problem {
         /// The options it takes.
         takes: Vec<String>,
     },
+    /// Options that exclude each other.
+    #[error("{kind} cannot be had with {what}")]
+    Conflict {
+        /// The transport.
+        kind: String,
+        /// As the file writes it.
+        what: String,
+        /// Why not, or what to write.
+        advice: String,
+    },
     /// A sweep over nothing.
     #[error("`{key}` is an empty list")]
     EmptyList {
@@ -263,6 +273,7 @@ impl Problem {
             Self::Unreadable { advice, .. }
             | Self::MissingKey { advice, .. }
             | Self::OutOfRange { advice, .. }
+            | Self::Conflict { advice, .. }
             | Self::NotSupported { advice, .. } => (!advice.is_empty()).then(|| advice.clone()),
             Self::EmptyList { .. } => Some("write one value, or the values to sweep over".to_owned()),
             Self::ListedTwice { .. } => {

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients,
-    plan::{Plan, VariantPlan},
+    plan::{Plan, TransportOptions, VariantPlan, options::Word as _},
 };
 
 use super::{
@@ -174,8 +174,9 @@ impl Resolver<'_> {
     }
 
     fn variant(&self, entry: &Entry<'_>, point: &Point<'_>, seed: u64) -> Result<Named, ScenarioError> {
-        let mut draft = point.draft();
+        let mut draft = point.draft(clients::http(entry.kind)[0]);
         draft.feed.seed = seed;
+        self.check_options(entry, &draft.options)?;
         self.check_symbols_per_client(draft.feed.symbols)?;
         let allowed = self.allows_remote(entry.own);
         let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
@@ -207,6 +208,33 @@ impl Resolver<'_> {
             headers,
         };
         Ok(Named { variant, label, span: entry.span.clone() })
+    }
+
+    /// Refuses options that the transport does not have, or not together.
+    fn check_options(&self, entry: &Entry<'_>, options: &TransportOptions) -> Result<(), ScenarioError> {
+        let choice = |what: String, choices: Vec<&str>| Problem::Conflict {
+            kind: entry.kind.to_string(),
+            what,
+            advice: format!("it takes {}", choices.join(", ")),
+        };
+        let (versions, carriers) = (clients::http(entry.kind), clients::carriers(entry.kind));
+        let problem = if !versions.contains(&options.http) {
+            let words = versions.iter().map(|version| version.word()).collect();
+            Some(choice(format!("`http = \"{}\"`", options.http.word()), words))
+        } else if let Some(carrier) = options.carrier.filter(|carrier| !carriers.contains(carrier)) {
+            let words = carriers.iter().map(|carrier| carrier.word()).collect();
+            Some(choice(format!("`carrier = \"{}\"`", carrier.word()), words))
+        } else {
+            clients::conflict(entry.kind, options).map(|conflict| Problem::Conflict {
+                kind: entry.kind.to_string(),
+                what: conflict.what.to_owned(),
+                advice: conflict.why.to_owned(),
+            })
+        };
+        match problem {
+            Some(problem) => Err(self.sources.error(problem, entry.span.clone(), "this one")),
+            None => Ok(()),
+        }
     }
 
     /// Whether another machine may be measured.

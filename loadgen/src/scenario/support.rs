@@ -18,38 +18,21 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     processes(file, sources)?;
-    let defaults = &file.defaults;
-    engine(sources, defaults.engine.as_ref(), defaults.tls.as_ref(), defaults.http.as_ref())?;
+    engine(sources, file.defaults.engine.as_ref())?;
     for transport in file.transport.iter().map(toml::Spanned::as_ref) {
-        engine(sources, transport.engine.as_ref(), transport.tls.as_ref(), transport.http.as_ref())?;
+        engine(sources, transport.engine.as_ref())?;
     }
     Ok(())
 }
 
-fn engine(
-    sources: &Sources,
-    engine: Option<&One<String>>,
-    tls: Option<&One<bool>>,
-    http: Option<&One<String>>,
-) -> Result<(), ScenarioError> {
-    only(sources, "engine", engine, "library", &["direct"])?;
-    off(sources, "tls", "connections are plain TCP", tls)?;
-    only(sources, "http", http, "1.1", &["2", "3"])
+fn engine(sources: &Sources, engine: Option<&One<String>>) -> Result<(), ScenarioError> {
+    only(sources, "engine", engine, "library", &["direct"])
 }
 
 fn reserved(sources: &Sources, what: &str, advice: &str, given: &Reserved) -> Result<(), ScenarioError> {
     match given {
         Some(given) => Err(not_supported(sources, what.to_owned(), advice, given.span())),
         None => Ok(()),
-    }
-}
-
-fn off(sources: &Sources, key: &str, advice: &str, given: Option<&One<bool>>) -> Result<(), ScenarioError> {
-    match given {
-        Some(given) if given.value => {
-            Err(not_supported(sources, format!("`{key} = true`"), advice, given.span.clone()))
-        }
-        Some(_) | None => Ok(()),
     }
 }
 

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use ticker::{Arrivals, FeedSettings};
 
-use crate::plan::{HttpClient, Load, Pace, PollMode, TransportOptions};
+use crate::plan::{
+    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, TransportOptions,
+};
 
 use super::scalar::Span;
 
@@ -47,6 +49,13 @@ pub(super) enum Setting {
     Conditional(bool),
     Client(HttpClient),
     Pace(Pace),
+    Http(Http),
+    Tls(bool),
+    KeepAlive(bool),
+    Compression(Compression),
+    Encoding(Encoding),
+    Deflate(Deflate),
+    Carrier(Carrier),
 }
 
 impl Setting {
@@ -66,6 +75,13 @@ impl Setting {
             Self::Conditional(conditional) => draft.options.conditional = *conditional,
             Self::Client(client) => draft.options.client = *client,
             Self::Pace(pace) => draft.options.pace = *pace,
+            Self::Http(http) => draft.options.http = *http,
+            Self::Tls(tls) => draft.options.tls = *tls,
+            Self::KeepAlive(keep_alive) => draft.options.keep_alive = *keep_alive,
+            Self::Compression(compression) => draft.options.compression = *compression,
+            Self::Encoding(encoding) => draft.options.encoding = *encoding,
+            Self::Deflate(deflate) => draft.options.deflate = *deflate,
+            Self::Carrier(carrier) => draft.options.carrier = Some(*carrier),
         }
     }
 
@@ -81,9 +97,14 @@ impl Setting {
             | Self::Session(duration)
             | Self::Interval(duration) => json!(humantime::format_duration(*duration).to_string()),
             Self::Mode(mode) => json!(mode),
-            Self::Conditional(conditional) => json!(conditional),
+            Self::Conditional(flag) | Self::Tls(flag) | Self::KeepAlive(flag) => json!(flag),
             Self::Client(client) => json!(client),
             Self::Pace(pace) => json!(pace),
+            Self::Http(http) => json!(http),
+            Self::Compression(compression) => json!(compression),
+            Self::Encoding(encoding) => json!(encoding),
+            Self::Deflate(deflate) => json!(deflate),
+            Self::Carrier(carrier) => json!(carrier),
         }
     }
 
@@ -124,9 +145,10 @@ impl Axis {
 pub(super) struct Point<'a>(Vec<(&'a Axis, &'a Setting)>);
 
 impl Point<'_> {
-    /// The variant of this point.
-    pub(super) fn draft(&self) -> Draft {
+    /// The variant of this point, carried by `http` unless a key says otherwise.
+    pub(super) fn draft(&self, http: Http) -> Draft {
         let mut draft = Draft::default();
+        draft.options.http = http;
         for (_, setting) in &self.0 {
             setting.apply(&mut draft);
         }
@@ -205,8 +227,8 @@ mod tests {
         assert_eq!(suffixes[1], " · clients 10 · quote bytes 200");
         assert_eq!(suffixes[5], " · clients 20 · quote bytes 300");
         let last = unroll(&axes).pop().unwrap();
-        assert_eq!(last.draft().load.clients, 20);
-        assert_eq!(last.draft().load.measure, Duration::from_secs(1));
+        assert_eq!(last.draft(Http::H1).load.clients, 20);
+        assert_eq!(last.draft(Http::H1).load.measure, Duration::from_secs(1));
         assert_eq!(json!(last.swept()), json!({"load.clients": 20, "feed.quote_bytes": 300}));
     }
 
@@ -214,7 +236,7 @@ mod tests {
     fn nothing_to_sweep_is_one_point_with_the_defaults() {
         let points = unroll(&[]);
         assert_eq!(points.len(), 1);
-        assert_eq!(points[0].draft().load.clients, 200);
+        assert_eq!(points[0].draft(Http::H1).load.clients, 200);
         assert!(points[0].swept().is_empty());
     }
 }

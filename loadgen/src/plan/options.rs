@@ -1,0 +1,185 @@
+//! Options of the transports: one struct for all, each transport's client file says which of them it takes.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// Options of all transports; which of them a transport takes is said by its client file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TransportOptions {
+    /// Version of HTTP that carries it.
+    pub http: Http,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// Whether one connection carries many requests.
+    pub keep_alive: bool,
+    /// Time between the polls of one client.
+    #[serde(with = "super::micros")]
+    pub interval: Duration,
+    /// Which quotes an answer holds.
+    pub mode: PollMode,
+    /// Whether a poll carries If-None-Match and may be answered 304.
+    pub conditional: bool,
+    /// Whether answers may be compressed.
+    pub compression: Compression,
+    /// Which HTTP client polls.
+    pub client: HttpClient,
+    /// What a poll's instant is reckoned from.
+    pub pace: Pace,
+    /// How quotes are written.
+    pub encoding: Encoding,
+    /// Whether messages are compressed, and what a message's compression remembers.
+    pub deflate: Deflate,
+    /// What the messages travel in, where the transport has a choice; `None` for its own default.
+    pub carrier: Option<Carrier>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            http: Http::H1,
+            tls: false,
+            keep_alive: true,
+            interval: Duration::from_secs(1),
+            mode: PollMode::Since,
+            conditional: false,
+            compression: Compression::None,
+            client: HttpClient::Counted,
+            pace: Pace::Fixed,
+            encoding: Encoding::Text,
+            deflate: Deflate::Off,
+            carrier: None,
+        }
+    }
+}
+
+/// An option that is one of some words.
+pub trait Word: Copy + PartialEq + 'static {
+    /// Every word and what it stands for.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The word that scenario files use.
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
+}
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $word:literal => $variant:ident,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl Word for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant),)+];
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// Version of HTTP that carries a transport.
+    Http {
+        /// RFC 9112.
+        "1.1" => H1,
+        /// RFC 9113; without TLS by prior knowledge (section 3.3).
+        "2" => H2,
+        /// RFC 9114.
+        "3" => H3,
+    }
+}
+
+words! {
+    /// Which quotes a poll's answer holds.
+    PollMode {
+        /// All since the last one seen.
+        "since" => Since,
+        /// The newest of each symbol, if newer than the last one seen.
+        "latest" => Latest,
+    }
+}
+
+words! {
+    /// Whether answers may be compressed (RFC 9110 section 8.4.1).
+    Compression {
+        /// As they are.
+        "none" => None,
+        /// gzip (RFC 1952).
+        "gzip" => Gzip,
+    }
+}
+
+words! {
+    /// What a poll's instant is reckoned from.
+    Pace {
+        /// A timetable of the client's own: a slow answer makes the next poll late, never fewer.
+        "fixed" => Fixed,
+        /// The answer before, as `setTimeout` in a page's callback does: the period is interval + round trip.
+        "after-answer" => AfterAnswer,
+    }
+}
+
+words! {
+    /// Which HTTP client polls.
+    HttpClient {
+        /// One connection for each client, every byte counted on it.
+        "counted" => Counted,
+        /// An ordinary pooled client (reqwest); its bytes come from the server's counters.
+        "pooled" => Pooled,
+    }
+}
+
+words! {
+    /// How quotes are written.
+    Encoding {
+        /// Canonical JSON.
+        "text" => Text,
+        /// The fixed layout `ticker.binary.v1` of docs/PROTOCOL.md.
+        "binary" => Binary,
+    }
+}
+
+words! {
+    /// Whether messages are compressed (RFC 7692).
+    Deflate {
+        /// They are not.
+        "off" => Off,
+        /// Each message builds on the ones before (both sides keep a window for the connection).
+        "takeover" => Takeover,
+        /// Each message by itself.
+        "no-takeover" => NoTakeover,
+    }
+}
+
+words! {
+    /// What a transport's messages travel in.
+    Carrier {
+        /// HTTP requests, one held.
+        "polling" => Polling,
+        /// A WebSocket from the beginning.
+        "websocket" => Socket,
+        /// HTTP requests at first, then a WebSocket.
+        "upgrade" => Upgrade,
+        /// One stream, in order.
+        "stream" => Stream,
+        /// A datagram for each message, lost where the network loses it.
+        "datagrams" => Datagrams,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_what_results_say() {
+        assert_eq!(serde_json::to_string(&Http::H2).unwrap(), "\"2\"");
+        assert_eq!(serde_json::to_string(&Pace::AfterAnswer).unwrap(), "\"after-answer\"");
+        assert_eq!(Carrier::Socket.word(), "websocket");
+    }
+}
