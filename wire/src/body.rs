@@ -3,8 +3,8 @@
 //! It does not know which request it belongs to: [`crate::http1`] decides whether there is a body at all.
 
 use crate::chunked::Chunked;
-use crate::sse::EventStream;
-use crate::{Part, ScanError, Sink};
+use crate::content::Content;
+use crate::{ScanError, Sink};
 
 /// One body under way.
 #[derive(Debug)]
@@ -24,19 +24,8 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What the bytes of a body are.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// One message, of so many bytes so far.
-    Whole(u64),
-    /// A stream of events.
-    Events(EventStream),
-}
-
 impl Body {
-    pub(crate) fn new(framing: Framing, is_event_stream: bool) -> Self {
-        let content =
-            if is_event_stream { Content::Events(EventStream::default()) } else { Content::Whole(0) };
+    pub(crate) fn new(framing: Framing, content: Content) -> Self {
         Self { framing, content }
     }
 
@@ -46,12 +35,12 @@ impl Body {
             Framing::Length(left) => {
                 let take = (*left).min(bytes.len() as u64);
                 *left -= take;
-                self.content.feed(&bytes[..take as usize], *left == 0, sink);
+                self.content.feed(&bytes[..take as usize], *left == 0, sink)?;
                 Ok(take as usize)
             }
             Framing::Chunked(chunked) => chunked.feed(bytes, &mut self.content, sink),
             Framing::UntilClose => {
-                self.content.feed(bytes, false, sink);
+                self.content.feed(bytes, false, sink)?;
                 Ok(bytes.len())
             }
         }
@@ -73,49 +62,20 @@ impl Body {
 
     /// Bytes fed but not counted yet.
     pub(crate) fn pending(&self) -> u64 {
-        match &self.content {
-            Content::Whole(_) => 0,
-            Content::Events(events) => events.pending(),
-        }
+        self.content.pending()
     }
 
     /// The body is complete.
     pub(crate) fn end(&mut self, sink: &mut impl Sink) {
-        match &mut self.content {
-            Content::Whole(0) => {}
-            Content::Whole(body_bytes) => sink.message(*body_bytes),
-            Content::Events(events) => events.end(sink),
-        }
+        self.content.end(sink);
         sink.boundary();
     }
 
     /// The connection has closed: that completes a body that lasts until close and cuts off any other.
     pub(crate) fn close(&mut self, sink: &mut impl Sink) {
-        match (&self.framing, &mut self.content) {
-            (Framing::UntilClose, _) => self.end(sink),
-            (Framing::Length(_) | Framing::Chunked(_), Content::Events(events)) => events.end(sink),
-            (Framing::Length(_) | Framing::Chunked(_), Content::Whole(_)) => {}
-        }
-    }
-}
-
-impl Content {
-    /// Takes body bytes; with `frame_ends` a boundary at their very end is left to the caller.
-    pub(crate) fn feed(&mut self, bytes: &[u8], frame_ends: bool, sink: &mut impl Sink) {
-        match self {
-            Self::Whole(sum) => {
-                sink.count(Part::Body, bytes.len());
-                *sum += bytes.len() as u64;
-            }
-            Self::Events(events) => events.feed(bytes, frame_ends, sink),
-        }
-    }
-
-    /// Whether no message is half-way: a whole body's is from its start.
-    pub(crate) fn is_between_messages(&self) -> bool {
-        match self {
-            Self::Whole(_) => false,
-            Self::Events(events) => events.pending() == 0,
+        match &self.framing {
+            Framing::UntilClose => self.end(sink),
+            Framing::Length(_) | Framing::Chunked(_) => self.content.cut(sink),
         }
     }
 }
@@ -123,7 +83,12 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Bodies;
     use crate::head::LONGEST_HEAD;
+
+    fn content(is_event_stream: bool) -> Content {
+        Content::of_response(if is_event_stream { Bodies::Events } else { Bodies::Whole })
+    }
 
     /// Scans one body, and ends it when it is done.
     fn check(
@@ -139,7 +104,12 @@ mod tests {
             }
             Ok(())
         };
-        crate::testing::check(|| Body::new(framing(), is_event_stream), feed, bytes.as_bytes(), expected);
+        crate::testing::check(
+            || Body::new(framing(), content(is_event_stream)),
+            feed,
+            bytes.as_bytes(),
+            expected,
+        );
     }
 
     fn check_chunked(bytes: &str, expected: &str) {
@@ -184,7 +154,7 @@ mod tests {
         let chunks = LONGEST_HEAD;
         let body = format!("{}0\n\n", "1\nx\n".repeat(chunks));
         let mut log = crate::testing::Log::default();
-        let mut body_scan = Body::new(Framing::Chunked(Chunked::default()), false);
+        let mut body_scan = Body::new(Framing::Chunked(Chunked::default()), content(false));
         assert_eq!(body_scan.feed(body.as_bytes(), &mut log), Ok(body.len()));
         body_scan.end(&mut log);
         assert!(log.text().ends_with(&format!("B1 T3 H1 m{chunks} |")));
@@ -226,7 +196,8 @@ mod tests {
     #[test]
     fn closing_completes_only_a_body_until_close() {
         let check = |framing, is_event_stream, bytes: &[u8], expected| {
-            let (mut body, mut log) = (Body::new(framing, is_event_stream), crate::testing::Log::default());
+            let (mut body, mut log) =
+                (Body::new(framing, content(is_event_stream)), crate::testing::Log::default());
             body.feed(bytes, &mut log).unwrap();
             body.close(&mut log);
             assert_eq!((body.pending(), log.text().as_str()), (0, expected));

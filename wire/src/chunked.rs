@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::body::Content;
+use crate::content::Content;
 use crate::head::LONGEST_HEAD;
 use crate::{Part, ScanError, Sink};
 
@@ -56,7 +56,7 @@ impl Chunked {
                 State::Data { left } => {
                     let take = left.min(rest.len() as u64);
                     let left = left - take;
-                    content.feed(&rest[..take as usize], left == 0, sink);
+                    content.feed(&rest[..take as usize], left == 0, sink)?;
                     self.state = if left == 0 { State::DataEnd } else { State::Data { left } };
                     take as usize
                 }

@@ -96,6 +96,15 @@ pub enum ScanError {
     /// A second message before the first ended (RFC 6455 section 5.4).
     #[error("new message inside a fragmented one, expected a continuation frame")]
     InterleavedMessage,
+    /// Not the preface of HTTP/2 (RFC 9113 section 3.4).
+    #[error("the connection begins with something else, expected the preface of HTTP/2")]
+    Preface,
+    /// More padding than payload (RFC 9113 section 6.1).
+    #[error("a DATA frame of {length} bytes has as much padding or more, expected less")]
+    Padding {
+        /// The frame's length.
+        length: usize,
+    },
     /// Bytes after [`Http1::settle`](crate::Http1::settle).
     #[error("{bytes} bytes came after the connection was settled, expected none")]
     AfterEnd {

@@ -5,6 +5,7 @@
 use memchr::memchr;
 
 use crate::ScanError;
+use crate::content::Bodies;
 use crate::error::excerpt;
 
 /// What the fields of one head say.
@@ -14,6 +15,7 @@ pub(crate) struct Fields {
     pub(crate) coding: Option<Coding>,
     pub(crate) upgrades_to_websocket: bool,
     is_event_stream: bool,
+    is_lines: bool,
     is_encoded: bool,
 }
 
@@ -25,9 +27,17 @@ pub(crate) enum Coding {
 }
 
 impl Fields {
-    /// Whether the body can be read as an event stream: a compressed one cannot.
-    pub(crate) fn has_events(&self) -> bool {
-        self.is_event_stream && !self.is_encoded
+    /// What a response's body is by its type; a compressed one is not looked into.
+    pub(crate) fn bodies(&self) -> Bodies {
+        if self.is_encoded {
+            Bodies::Whole
+        } else if self.is_event_stream {
+            Bodies::Events
+        } else if self.is_lines {
+            Bodies::Lines
+        } else {
+            Bodies::Whole
+        }
     }
 
     /// Takes in one field line, without its line end.
@@ -46,7 +56,9 @@ impl Fields {
             self.coding = Some(if chunked { Coding::Chunked } else { Coding::Other });
         } else if is("content-type") {
             let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
-            self.is_event_stream = media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream");
+            let media_type = media_type.trim_ascii();
+            self.is_event_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
+            self.is_lines = media_type.eq_ignore_ascii_case(b"application/x-ndjson");
         } else if is("content-encoding") {
             self.is_encoded |= !value.eq_ignore_ascii_case(b"identity");
         } else if is("upgrade") {
@@ -105,7 +117,8 @@ mod tests {
 
     #[test]
     fn event_streams_and_upgrades_are_seen() {
-        let has_events = |lines: &[&str]| fields(lines).unwrap().has_events();
+        let has_events = |lines: &[&str]| fields(lines).unwrap().bodies() == Bodies::Events;
+        assert_eq!(fields(&["Content-Type: application/x-ndjson"]).unwrap().bodies(), Bodies::Lines);
         assert!(has_events(&["Content-Type: text/event-stream"]));
         assert!(has_events(&[
             "content-type: Text/Event-Stream; charset=utf-8",

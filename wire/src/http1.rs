@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::body::{Body, Framing};
 use crate::chunked::Chunked;
+use crate::content::{Bodies, Content};
 use crate::fields::Coding;
 use crate::head::{Head, HeadReader, Method, Side, Start};
 use crate::websocket::Frames;
@@ -212,7 +213,8 @@ impl Direction {
             Next::Body(framing) => {
                 // Only responses are read by event source clients.
                 let answers = matches!(head.start, Start::Response { .. });
-                Stage::Body(Body::new(framing, answers && head.fields.has_events()))
+                let bodies = if answers { head.fields.bodies() } else { Bodies::Whole };
+                Stage::Body(Body::new(framing, Content::of_response(bodies)))
             }
             Next::Head => Stage::Head,
             Next::Frames => Stage::Frames(Frames::default()),

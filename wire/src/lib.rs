@@ -6,10 +6,13 @@
 
 mod body;
 mod chunked;
+mod connection;
+mod content;
 mod error;
 mod fields;
 mod head;
 mod http1;
+mod http2;
 pub mod kernel;
 mod sse;
 mod tally;
@@ -17,17 +20,21 @@ mod tally;
 mod testing;
 mod websocket;
 
+pub use connection::Connection;
+pub use content::Bodies;
 pub use error::ScanError;
 pub use http1::Http1;
+pub use http2::Http2;
 pub use tally::Tally;
 
 /// The layer of a byte, as far as the wire alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Start line, fields, blank line, trailers (RFC 9112 sections 2.1 and 7.1.2).
+    /// Start line, fields, blank line, trailers (RFC 9112 sections 2.1 and 7.1.2); payloads of HEADERS and
+    /// CONTINUATION (RFC 9113 sections 6.2 and 6.10).
     Headers,
     /// Chunk heads and tails (RFC 9112 section 7.1); WebSocket frame heads, masks, control frames (RFC 6455
-    /// section 5.2).
+    /// section 5.2); HTTP/2 preface, frame heads, padding and all other frames (RFC 9113 sections 3.4 and 6).
     TransportFraming,
     /// What the application sent around its messages: comments, heartbeats, blocks without data (WHATWG HTML
     /// section 9.2).

@@ -50,6 +50,11 @@ impl Frames {
         Ok(())
     }
 
+    /// Whether neither a frame nor a message is half-way.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.head_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
     fn read_head(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, ScanError> {
         let mut used = 0;
         while self.head_len < self.head_needs() {
