@@ -4,7 +4,9 @@ use std::{
     future::pending,
     io::{self, BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,9 +23,10 @@ use tokio::{
 
 use crate::{
     control::{Acknowledged, Command, Hello, Reply, Start},
+    identity::Identity,
     os,
     serve::{self, ServeError},
-    settings::{Settings, SettingsError},
+    settings::{Deflate, Settings, SettingsError},
 };
 
 /// Port of a server that a person starts.
@@ -43,6 +46,12 @@ pub struct ServeArgs {
     /// Take commands from a parent process: JSON lines on stdin and stdout
     #[arg(long, value_name = "CHANNEL")]
     control: Option<Channel>,
+    /// Take TLS connections on the same port, with a certificate of its own (self-signed, for loopback names)
+    #[arg(long)]
+    tls: bool,
+    /// Write the certificate to this file (PEM), for clients to trust
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    write_certificate: Option<PathBuf>,
     #[command(flatten)]
     feed: FeedArgs,
     #[command(flatten)]
@@ -88,6 +97,15 @@ struct TuningArgs {
     /// Assign every byte to its layer and show the sums in /stats
     #[arg(long)]
     scan: bool,
+    /// Compress polls' answers for clients that take gzip
+    #[arg(long)]
+    compress: bool,
+    /// Compress WebSocket messages for clients that offer permessage-deflate
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Deflate::Off)]
+    deflate: Deflate,
+    /// Send back what clients say at /ws/echo, for conformance suites
+    #[arg(long)]
+    echo: bool,
     /// Quotes kept for clients that are behind or come back
     #[arg(long, value_name = "QUOTES", default_value_t = Settings::default().replay_window)]
     replay_window: usize,
@@ -120,6 +138,10 @@ enum CliError {
     Settings(#[from] SettingsError),
     #[error("failed to listen on {address}: {cause}{advice}")]
     Listen { address: SocketAddr, cause: io::Error, advice: &'static str },
+    #[error("failed to make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    #[error("failed to write the certificate to {path}: {cause}")]
+    WriteCertificate { path: String, cause: io::Error },
     #[error("failed to start: {0}")]
     Start(#[source] io::Error),
     #[error("failed to serve: {0}")]
@@ -130,10 +152,12 @@ impl CliError {
     /// 2 for what another command line would cure, 3 for the rest.
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Remote(_) | Self::Cpus { .. } | Self::Settings(_) | Self::Listen { .. } => {
-                ExitCode::from(2)
-            }
-            Self::Start(_) | Self::Serve(_) => ExitCode::from(3),
+            Self::Remote(_)
+            | Self::Cpus { .. }
+            | Self::Settings(_)
+            | Self::Listen { .. }
+            | Self::WriteCertificate { .. } => ExitCode::from(2),
+            Self::Certificate(_) | Self::Start(_) | Self::Serve(_) => ExitCode::from(3),
         }
     }
 }
@@ -158,7 +182,8 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
         let cpus = args.tuning.cpus.clone();
         os::pin_to(&cpus).map_err(|cause| CliError::Cpus { cpus, cause })?;
     }
-    let settings = args.settings(os::raise_file_limit().ok());
+    let identity = args.identity()?;
+    let settings = Settings { identity, ..args.settings(os::raise_file_limit().ok()) };
     settings.check()?;
     let listener = serve::listen(address).map_err(|cause| CliError::listen(address, cause))?;
     let address = listener.local_addr().map_err(CliError::Start)?;
@@ -167,8 +192,8 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
     let mut signals = Signals::listen(&runtime).map_err(CliError::Start)?;
 
     let (start, stop) = match args.control {
-        Some(Channel::Stdio) => obey_stdin(address).map_err(CliError::Start)?,
-        None => obey_signals(address, &settings.feed).map_err(CliError::Start)?,
+        Some(Channel::Stdio) => obey_stdin(address, &settings).map_err(CliError::Start)?,
+        None => obey_signals(address, &settings).map_err(CliError::Start)?,
     };
     // Under control Ctrl-C is the parent's business, which may still need its server to drain.
     let interrupt_stops = args.control.is_none();
@@ -199,6 +224,19 @@ impl ServeArgs {
         }
     }
 
+    /// The certificate that TLS needs.
+    fn identity(&self) -> Result<Option<Arc<Identity>>, CliError> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let identity = Identity::self_signed()?;
+        if let Some(path) = &self.write_certificate {
+            std::fs::write(path, identity.pem())
+                .map_err(|cause| CliError::WriteCertificate { path: path.display().to_string(), cause })?;
+        }
+        Ok(Some(Arc::new(identity)))
+    }
+
     fn settings(&self, file_limit: Option<u64>) -> Settings {
         let Self { feed, tuning, .. } = self;
         let default = Settings::default();
@@ -218,6 +256,9 @@ impl ServeArgs {
             max_connections: tuning.max_connections.unwrap_or(most),
             allowed_origins: tuning.allow_origin.clone(),
             scan: tuning.scan,
+            compress: tuning.compress,
+            deflate: tuning.deflate,
+            echo: tuning.echo,
             ..default
         }
     }
@@ -268,12 +309,17 @@ async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
 }
 
 /// Without a parent: starts at once, tells a person where, stops by signals only.
-fn obey_signals(address: SocketAddr, feed: &FeedSettings) -> io::Result<Orders> {
-    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = feed;
+fn obey_signals(address: SocketAddr, settings: &Settings) -> io::Result<Orders> {
+    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = &settings.feed;
     let arrivals = arrivals.name();
+    let secure = settings.identity.as_ref().map(|identity| {
+        let hex: String = identity.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!(" and https://{address}/, certificate SHA-256 {hex},")
+    });
+    let secure = secure.unwrap_or_default();
     writeln!(
         io::stdout(),
-        "serving http://{address}/ ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
+        "serving http://{address}/{secure} ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
          {quote_bytes} bytes each); Ctrl-C stops"
     )?;
     let (start, started) = oneshot::channel();
@@ -282,8 +328,9 @@ fn obey_signals(address: SocketAddr, feed: &FeedSettings) -> io::Result<Orders> 
 }
 
 /// With a parent: greets it and obeys what it says.
-fn obey_stdin(address: SocketAddr) -> io::Result<Orders> {
-    say(&Hello { address, pid: std::process::id() })?;
+fn obey_stdin(address: SocketAddr, settings: &Settings) -> io::Result<Orders> {
+    let certificate = settings.identity.as_ref().map(|identity| identity.pem().to_owned());
+    say(&Hello { address, pid: std::process::id(), certificate })?;
     let (start, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     // A thread, not a task, and never joined: only the end of the process ends a read of stdin.

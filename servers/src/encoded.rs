@@ -2,36 +2,48 @@
 //!
 //! It knows formats, not who sends them: no sockets, no cursors.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use bytes::Bytes;
-use ticker::Quote;
+use ticker::{Quote, binary};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// One published quote. All three views share one allocation, so a client costs a reference count, not a copy.
+/// One published quote. All views share one allocation, so a client costs a reference count, not a copy.
 pub(crate) struct Encoded {
+    /// Its sequence number.
+    pub(crate) seq: u64,
+    /// The index of its symbol.
+    pub(crate) symbol: u32,
     /// The canonical JSON.
     pub(crate) json: Bytes,
     /// The same as a block of an event stream: `id: N`, `data: {…}`, blank line.
     pub(crate) event: Bytes,
     /// The same as checked UTF-8 text.
     pub(crate) text: Utf8Bytes,
+    /// The same as a line: `{…}` and a line feed.
+    pub(crate) line: Bytes,
+    /// A message of `ticker.binary.v1`.
+    pub(crate) binary: Bytes,
 }
 
 impl Encoded {
     /// Encodes `quote`, padded to `quote_bytes`.
     pub(crate) fn new(quote: &Quote<'_>, quote_bytes: u32) -> Self {
-        let mut event = Vec::with_capacity(quote_bytes as usize + LONGEST_EVENT_FRAMING);
+        let mut event =
+            Vec::with_capacity(quote_bytes as usize + LONGEST_EVENT_FRAMING + 1 + binary::RECORD_BYTES);
         write!(event, "id: {}\ndata: ", quote.due.seq).expect("writing to a Vec does not fail");
         let start = event.len();
         quote.encode(quote_bytes, &mut event);
         let end = event.len();
         event.extend_from_slice(b"\n\n");
+        let event_end = event.len();
+        binary::encode_quote(quote, &mut event);
 
-        let event = Bytes::from(event);
-        let json = event.slice(start..end);
+        let all = Bytes::from(event);
+        let json = all.slice(start..end);
         let text = Utf8Bytes::try_from(json.clone()).expect("a quote is ASCII");
-        Self { json, event, text }
+        let (event, line, binary) = (all.slice(..event_end), all.slice(start..=end), all.slice(event_end..));
+        Self { seq: quote.due.seq, symbol: quote.due.symbol, json, event, text, line, binary }
     }
 }
 
@@ -39,23 +51,22 @@ impl Encoded {
 const LONGEST_EVENT_FRAMING: usize = 4 + 20 + 7 + 2;
 
 /// Several quotes in one body: `{"last":N,"gap":N,"snapshot":bool,"quotes":[…]}`.
-#[derive(Debug)]
-pub(crate) struct Envelope {
+pub(crate) struct Envelope<E = Encoded> {
     /// The newest sequence number of the feed when the envelope was made.
     pub(crate) last: u64,
     /// Quotes up to `last` that the reader was still owed and that nothing will bring any more.
     pub(crate) gap: u64,
     /// True when the quotes are a symbol's newest ones instead of all that followed the reader's cursor.
     pub(crate) snapshot: bool,
-    /// Canonical JSON, ascending by sequence number.
-    pub(crate) quotes: Vec<Bytes>,
+    /// Ascending by sequence number.
+    pub(crate) quotes: Vec<Arc<E>>,
 }
 
 impl Envelope {
     /// The envelope as compact JSON, the quotes verbatim.
     pub(crate) fn json(&self) -> Vec<u8> {
         let Self { last, gap, snapshot, quotes } = self;
-        let length: usize = quotes.iter().map(|quote| quote.len() + 1).sum();
+        let length: usize = quotes.iter().map(|quote| quote.json.len() + 1).sum();
         let mut body = Vec::with_capacity(length + LONGEST_ENVELOPE);
         write!(body, r#"{{"last":{last},"gap":{gap},"snapshot":{snapshot},"quotes":["#)
             .expect("writing to a Vec does not fail");
@@ -63,9 +74,18 @@ impl Envelope {
             if index > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(quote);
+            body.extend_from_slice(&quote.json);
         }
         body.extend_from_slice(b"]}");
+        body
+    }
+
+    /// The envelope as a message of `ticker.binary.v1`.
+    pub(crate) fn binary(&self) -> Vec<u8> {
+        let mut body =
+            Vec::with_capacity(binary::SNAPSHOT_HEAD_BYTES + self.quotes.len() * binary::RECORD_BYTES);
+        binary::encode_snapshot_head(self.last, self.gap, &mut body);
+        self.quotes.iter().for_each(|quote| body.extend_from_slice(&quote.binary[1..]));
         body
     }
 }
@@ -89,18 +109,35 @@ mod tests {
         quote.encode(120, &mut json);
         assert_eq!(encoded.json, json);
         assert_eq!(encoded.text.as_str().as_bytes(), json);
+        assert_eq!(encoded.line, [json.as_slice(), b"\n"].concat());
+        assert_eq!((encoded.binary[0], encoded.binary.len()), (1, 37));
         assert_eq!(encoded.event, [b"id: 7\ndata: ", json.as_slice(), b"\n\n"].concat());
+    }
+
+    fn encoded(seq: u64) -> Arc<Encoded> {
+        let due = Due { seq, symbol: 0, offset_ns: 0, cents: 10_125, quantity: 300 };
+        Arc::new(Encoded::new(&Quote { due, symbol: "ACME", due_us: 0, sent_us: 0 }, 110))
     }
 
     #[test]
     fn an_envelope_is_the_documented_text() {
-        let check = |snapshot, quotes: &[&'static str], expected: &str| {
-            let quotes = quotes.iter().map(|quote| Bytes::from_static(quote.as_bytes())).collect();
-            let text = Envelope { last: 9, gap: 2, snapshot, quotes }.json();
+        let check = |snapshot, seqs: &[u64], expected: &str| {
+            let quotes: Vec<_> = seqs.iter().map(|&seq| encoded(seq)).collect();
+            let texts: Vec<&str> = quotes.iter().map(|quote| quote.text.as_str()).collect();
+            let expected = expected.replace("QUOTES", &texts.join(","));
+            let text = Envelope { last: 9, gap: 2, snapshot, quotes: quotes.clone() }.json();
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         };
         check(false, &[], r#"{"last":9,"gap":2,"snapshot":false,"quotes":[]}"#);
-        check(true, &["{1}"], r#"{"last":9,"gap":2,"snapshot":true,"quotes":[{1}]}"#);
-        check(false, &["{1}", "{2}"], r#"{"last":9,"gap":2,"snapshot":false,"quotes":[{1},{2}]}"#);
+        check(true, &[1], r#"{"last":9,"gap":2,"snapshot":true,"quotes":[QUOTES]}"#);
+        check(false, &[1, 2], r#"{"last":9,"gap":2,"snapshot":false,"quotes":[QUOTES]}"#);
+    }
+
+    #[test]
+    fn a_binary_envelope_reads_back() {
+        let envelope = Envelope { last: 9, gap: 2, snapshot: true, quotes: vec![encoded(3), encoded(7)] };
+        let bytes = envelope.binary();
+        let Ok(binary::Message::Snapshot { last, gap, quotes }) = binary::decode(&bytes) else { panic!() };
+        assert_eq!((last, gap, quotes.len(), quotes[1].seq), (9, 2, 2, 7));
     }
 }

@@ -3,7 +3,7 @@
 //! Browsers take such a certificate for WebTransport by its hash (W3C WebTransport, `serverCertificateHashes`), if
 //! it is of ECDSA and lasts at most 14 days. It knows neither sockets nor protocols.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -60,6 +60,19 @@ impl Identity {
     /// SHA-256 of the DER, by which a browser recognises it.
     pub fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(&self.certificate).into()
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificate == other.certificate
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// The key stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
 }
 

@@ -18,6 +18,7 @@ mod patience;
 mod publisher;
 mod registry;
 mod routes;
+mod selection;
 mod serve;
 mod tasks;
 mod transports;

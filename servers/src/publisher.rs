@@ -141,7 +141,7 @@ impl Publisher {
         let encode = |&due: &Due| {
             let due_us = start.anchor.unix_us(start.t0_ns.saturating_add(due.offset_ns));
             let quote = Quote { due, symbol: &self.names[due.symbol as usize], due_us, sent_us };
-            (due.symbol, Encoded::new(&quote, self.feed.quote_bytes))
+            Encoded::new(&quote, self.feed.quote_bytes)
         };
         self.log.append(dues.iter().map(encode).collect());
 

@@ -1,4 +1,4 @@
-//! The accept loop: from a bound listener to joined tasks. It knows HTTP/1.1 but no route.
+//! The accept loop: from a bound listener to joined tasks. It knows TLS and both versions of HTTP, but no route.
 
 use std::{
     convert::Infallible,
@@ -13,28 +13,33 @@ use std::{
 use http::{Request, StatusCode};
 use hyper::{
     body::Incoming,
-    server::conn::http1,
     service::{Service as _, service_fn},
 };
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper_util::{rt::TokioIo, server::conn::auto, service::TowerToHyperService};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     app::App,
     connection::Connection,
     control::Start,
+    identity::Identity,
     os, publisher,
     registry::Record,
     routes,
     settings::{Settings, SettingsError},
     stats::Stats,
+    tasks::Tasks,
 };
 
 /// Bound of what hyper reads ahead and of what it queues to write, for each connection.
 const MOST_BUFFERED_BYTES: usize = 16 * 1024;
+/// Most requests of one HTTP/2 connection at a time (RFC 9113 section 5.1.2).
+const MOST_STREAMS: u32 = 200;
 /// Most header fields of a request.
 const MOST_HEADERS: usize = 64;
 /// Rest after a failed accept: descriptors come back when connections end.
@@ -52,6 +57,9 @@ pub enum ServeError {
     /// The listener cannot be used.
     #[error("failed to use the listener: {0}")]
     Listener(#[source] io::Error),
+    /// The certificate cannot be used.
+    #[error("failed to use the certificate: {0}")]
+    Identity(#[source] rustls::Error),
     /// The publisher's thread did not start.
     #[error("failed to start the publisher: {0}")]
     Publisher(#[source] io::Error),
@@ -82,6 +90,7 @@ pub async fn serve(
     settings.check()?;
     listener.set_nonblocking(true).map_err(ServeError::Listener)?;
     let listener = TcpListener::from_std(listener).map_err(ServeError::Listener)?;
+    let acceptor = settings.identity.as_deref().map(acceptor).transpose().map_err(ServeError::Identity)?;
     let app = Arc::new(App::new(settings));
 
     let (sender, receiver) = mpsc::channel();
@@ -95,7 +104,7 @@ pub async fn serve(
 
     tokio::select! {
         () = shutdown => {}
-        never = accept(&listener, &app) => match never {},
+        never = accept(&listener, &app, acceptor.as_ref()) => match never {},
         never = starting => match never {},
     }
 
@@ -109,7 +118,7 @@ pub async fn serve(
 }
 
 /// Takes connections for ever. A failed accept costs a pause, never the server.
-async fn accept(listener: &TcpListener, app: &Arc<App>) -> Infallible {
+async fn accept(listener: &TcpListener, app: &Arc<App>, acceptor: Option<&TlsAcceptor>) -> Infallible {
     let routes = TowerToHyperService::new(routes::routes(app));
     loop {
         match listener.accept().await {
@@ -117,7 +126,7 @@ async fn accept(listener: &TcpListener, app: &Arc<App>) -> Infallible {
                 if let Ok(dropped) = wire::kernel::drops(listener.as_fd()) {
                     app.registry.dropped(dropped);
                 }
-                admit(socket, app, &routes);
+                admit(socket, app, acceptor, &routes);
             }
             Err(_) => {
                 app.registry.accept_failed();
@@ -127,23 +136,86 @@ async fn accept(listener: &TcpListener, app: &Arc<App>) -> Infallible {
     }
 }
 
-fn admit(socket: TcpStream, app: &Arc<App>, routes: &Routes) {
+fn admit(socket: TcpStream, app: &Arc<App>, acceptor: Option<&TlsAcceptor>, routes: &Routes) {
     let Some(record) = app.registry.admit() else {
         os::answer_and_close(&socket, TOO_MANY);
         return;
     };
     app.registry.configured(os::configure(&socket, app.settings.stall_timeout));
+    app.tasks.spawn(welcome(socket, record, Arc::clone(app), acceptor.cloned(), routes.clone()));
+}
+
+/// Finds out whether a connection is encrypted, and serves it.
+async fn welcome(
+    socket: TcpStream,
+    record: Arc<Record>,
+    app: Arc<App>,
+    acceptor: Option<TlsAcceptor>,
+    routes: Routes,
+) {
+    let secure = match &acceptor {
+        Some(_) => timeout(app.settings.header_timeout, begins_with_handshake(&socket)).await,
+        None => Ok(false),
+    };
     let registry = Arc::clone(&app.registry);
     let connection = Connection::new(socket, Arc::clone(&record), registry, app.settings.header_timeout);
-    app.tasks.spawn(converse(connection, record, Arc::clone(app), routes.clone()));
+    match (secure, acceptor) {
+        (Ok(true), Some(acceptor)) => {
+            // Within this task, so that a slow handshake holds up nobody else.
+            let handshake = timeout(app.settings.header_timeout, acceptor.accept(connection)).await;
+            if let Ok(Ok(connection)) = handshake {
+                converse(connection, record, app, routes).await;
+            }
+        }
+        (Ok(_), _) => converse(connection, record, app, routes).await,
+        // Nothing was said in time.
+        (Err(_), _) => {}
+    }
+}
+
+/// Whether the first byte is that of a TLS handshake record (RFC 8446 section 5.1); no request begins with it.
+async fn begins_with_handshake(socket: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(socket.peek(&mut first).await, Ok(1)) && first == [22]
+}
+
+/// TLS with the server's own certificate; a client may choose either version of HTTP (RFC 7301).
+fn acceptor(identity: &Identity) -> Result<TlsAcceptor, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate()], identity.key())?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Both versions of HTTP with the same bounds for each connection.
+fn http(tasks: &Tasks) -> auto::Builder<Tasks> {
+    let mut builder = auto::Builder::new(tasks.clone());
+    builder.http1().max_buf_size(MOST_BUFFERED_BYTES).max_headers(MOST_HEADERS);
+    builder
+        .http2()
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_send_buf_size(MOST_BUFFERED_BYTES)
+        .max_header_list_size(MOST_BUFFERED_BYTES as u32)
+        .enable_connect_protocol();
+    builder
 }
 
 /// Serves one connection until it ends, is upgraded, or the server stops.
-async fn converse(connection: Connection, record: Arc<Record>, app: Arc<App>, routes: Routes) {
-    let service = service_fn(|request: Request<Incoming>| {
+async fn converse<S>(connection: S, record: Arc<Record>, app: Arc<App>, routes: Routes)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
         record.request(routes::class(request.uri().path()));
+        if request.version() == http::Version::HTTP_2 {
+            // Its frames come at any time: heads are no measure of patience any more.
+            record.upgraded();
+        }
         let response = routes.call(request);
-        let record = &record;
+        let record = Arc::clone(&record);
         async move {
             let response = response.await;
             if response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
@@ -152,11 +224,8 @@ async fn converse(connection: Connection, record: Arc<Record>, app: Arc<App>, ro
             response
         }
     });
-    let connection = http1::Builder::new()
-        .max_buf_size(MOST_BUFFERED_BYTES)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(connection), service)
-        .with_upgrades();
+    let http = http(&app.tasks);
+    let connection = http.serve_connection_with_upgrades(TokioIo::new(connection), service);
     let mut connection = std::pin::pin!(connection);
     // Errors are the client's (a reset, junk, a head that took too long): the connection is over either way.
     tokio::select! {

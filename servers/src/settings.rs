@@ -1,8 +1,10 @@
 //! What a server can be told. It knows no command line: `cli` fills these from options, tests by hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ticker::{FeedError, FeedSettings};
+
+use crate::identity::Identity;
 
 /// Settings of one server.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,26 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Whether every byte of data connections is assigned to its layer (it costs CPU).
     pub scan: bool,
+    /// Whether polls' answers are compressed for clients that take gzip (RFC 9110 section 12.5.3).
+    pub compress: bool,
+    /// Whether WebSocket messages are compressed for clients that offer it (RFC 7692).
+    pub deflate: Deflate,
+    /// Whether `/ws/echo` is there, for conformance suites.
+    pub echo: bool,
+    /// With it the port takes TLS connections too, told by their first byte.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// Whether WebSocket messages are compressed, and what their compression remembers (RFC 7692 section 7.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Deflate {
+    /// They are not.
+    #[default]
+    Off,
+    /// Each message builds on the ones before.
+    Takeover,
+    /// Each message by itself.
+    NoTakeover,
 }
 
 impl Default for Settings {
@@ -39,6 +61,10 @@ impl Default for Settings {
             grace: Duration::from_secs(2),
             allowed_origins: Vec::new(),
             scan: false,
+            compress: false,
+            deflate: Deflate::Off,
+            echo: false,
+            identity: None,
         }
     }
 }

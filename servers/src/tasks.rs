@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::rt::Executor;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -50,5 +51,17 @@ impl Tasks {
     fn take(&self) -> Option<JoinSet<()>> {
         let mut set = self.set.lock().expect("spawning does not panic");
         Some(std::mem::take(&mut *set)).filter(|set| !set.is_empty())
+    }
+}
+
+/// HTTP/2 answers each request in a task: those belong to the set, too.
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.spawn(async {
+            task.await;
+        });
     }
 }

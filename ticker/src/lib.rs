@@ -3,6 +3,7 @@
 //! This crate opens no socket, spawns no task and knows neither servers nor clients. Everything but
 //! [`clock`] is a pure function of its arguments.
 
+pub mod binary;
 pub mod clock;
 pub mod quote;
 pub mod random;
@@ -10,6 +11,6 @@ pub mod schedule;
 pub mod transport;
 
 pub use clock::Anchor;
-pub use quote::{Quote, QuoteView, symbol_name};
+pub use quote::{Quote, QuoteView, symbol_index, symbol_name};
 pub use schedule::{Arrivals, Due, FeedError, FeedSettings, Schedule, Timetable};
 pub use transport::Transport;

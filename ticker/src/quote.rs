@@ -30,6 +30,19 @@ pub fn symbol_name(index: u32) -> String {
     ['Q', digit(2), digit(1), digit(0)].iter().collect()
 }
 
+/// The index whose [`symbol_name`] is `name`, whether or not a feed has that many.
+pub fn symbol_index(name: &str) -> Option<u32> {
+    if let Some(index) = WELL_KNOWN.iter().position(|known| *known == name) {
+        return u32::try_from(index).ok();
+    }
+    let [b'Q', digits @ ..] = name.as_bytes() else { return None };
+    let digit = |byte: &u8| byte.is_ascii_uppercase().then(|| u32::from(byte - b'A'));
+    let [a, b, c] = digits else { return None };
+    let index = digit(a)? * 26 * 26 + digit(b)? * 26 + digit(c)?;
+    // The first names of the generated kind belong to indices that have well-known ones.
+    (index >= WELL_KNOWN.len() as u32).then_some(index)
+}
+
 /// A quote ready to be encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quote<'a> {
@@ -126,5 +139,7 @@ mod tests {
         let names: std::collections::HashSet<String> = (0..MOST_SYMBOLS).map(symbol_name).collect();
         assert_eq!(names.len(), MOST_SYMBOLS as usize);
         assert!(names.iter().all(|name| name.len() == 4));
+        assert!((0..MOST_SYMBOLS).all(|index| symbol_index(&symbol_name(index)) == Some(index)));
+        assert!(["", "acme", "QAAA", "QAA", "QAaZ", "XAAA"].iter().all(|name| symbol_index(name).is_none()));
     }
 }

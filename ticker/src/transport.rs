@@ -14,6 +14,8 @@ pub enum Transport {
     LongPolling,
     /// Server-sent events, `text/event-stream` (WHATWG HTML, section 9.2).
     Sse,
+    /// A line of JSON for each message in one long response (NDJSON).
+    Ndjson,
     /// The WebSocket protocol (RFC 6455).
     #[serde(rename = "websocket")]
     WebSocket,
@@ -21,7 +23,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 4] = [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket];
+    pub const ALL: [Self; 5] = [Self::Polling, Self::LongPolling, Self::Sse, Self::Ndjson, Self::WebSocket];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Transport {
             Self::Polling => "polling",
             Self::LongPolling => "long-polling",
             Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
             Self::WebSocket => "websocket",
         }
     }
@@ -39,6 +42,7 @@ impl Transport {
             Self::Polling => "the client asks for what is new on a fixed timetable",
             Self::LongPolling => "the client asks, and the answer is held until there is news",
             Self::Sse => "one long HTTP response, an event for each quote",
+            Self::Ndjson => "one long HTTP response, a line for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
         }
     }

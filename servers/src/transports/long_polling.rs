@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use ticker::Transport;
 use tokio::time::timeout;
 
-use super::{ahead, refuse};
+use super::{ahead, coding::coded, refuse, select};
 use crate::{
     app::App,
     encoded::Envelope,
@@ -34,36 +34,47 @@ pub(super) fn routes() -> Router<Arc<App>> {
 struct Question {
     /// The newest sequence number that the client has; without it, it gets a snapshot at once.
     after: Option<u64>,
+    /// Names between commas; without it, all symbols.
+    symbols: Option<String>,
 }
 
-async fn wait(State(app): State<Arc<App>>, question: Result<Query<Question>, QueryRejection>) -> Response {
+async fn wait(
+    State(app): State<Arc<App>>,
+    question: Result<Query<Question>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
     let counters = app.counters(Transport::LongPolling);
     counters.request();
-    let Question { after } = match question {
+    let Question { after, symbols } = match question {
         Ok(Query(question)) => question,
         Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    let Some(after) = after else { return answer(&app.log.snapshot()) };
+    let selection = match select(&app, symbols.as_deref()) {
+        Ok(selection) => selection,
+        Err(refusal) => return *refusal,
+    };
+    let answer = |envelope: &Envelope| (HEAD, coded(&app, &headers, envelope.json())).into_response();
+    let Some(after) = after else { return answer(&app.log.snapshot(&selection)) };
     let last = app.log.last();
     if after > last {
         return ahead(after, last);
     }
     // A hold as long as the others' heartbeat keeps proxies from taking the quiet connection for a dead one.
-    let mut subscription = Subscription::new(&app.log, Some(after));
-    let update = timeout(app.settings.heartbeat, subscription.next(|quote| quote.json.clone())).await;
+    let mut subscription = Subscription::new(&app.log, Some(after), selection);
+    let update = timeout(app.settings.heartbeat, subscription.next(Arc::clone)).await;
     match update {
         Ok(Some(Update::Quotes(quotes))) => {
             counters.quotes(quotes.len());
-            answer(&Envelope { last: after + quotes.len() as u64, gap: 0, snapshot: false, quotes })
+            answer(&Envelope { last: subscription.cursor(), gap: 0, snapshot: false, quotes })
         }
         Ok(Some(Update::Snapshot(envelope))) => answer(&envelope),
         // Silence, or the server stops: the client asks again, or finds nobody.
-        Ok(None) | Err(_) => answer(&Envelope { last: after, gap: 0, snapshot: false, quotes: Vec::new() }),
+        Ok(None) | Err(_) => {
+            answer(&Envelope { last: subscription.cursor(), gap: 0, snapshot: false, quotes: Vec::new() })
+        }
     }
 }
 
 /// No cache may keep an answer that was held for one question (RFC 6202 section 5.5).
-fn answer(envelope: &Envelope) -> Response {
-    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (head, envelope.json()).into_response()
-}
+const HEAD: [(header::HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];

@@ -1,7 +1,10 @@
 //! One file per transport, each with the same function: its routes. Comparing two of them shows what differs
 //! on the wire.
 
+mod coding;
+mod heartbeat;
 mod long_polling;
+mod ndjson;
 mod polling;
 mod sse;
 mod websocket;
@@ -16,7 +19,7 @@ use axum::{
 use serde::Serialize;
 use ticker::Transport;
 
-use crate::app::App;
+use crate::{app::App, selection::Selection};
 
 /// The routes of `transport`.
 pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
@@ -24,6 +27,7 @@ pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
         Transport::Polling => polling::routes(),
         Transport::LongPolling => long_polling::routes(),
         Transport::Sse => sse::routes(),
+        Transport::Ndjson => ndjson::routes(),
         Transport::WebSocket => websocket::routes(),
     }
 }
@@ -36,6 +40,12 @@ struct Refusal {
 
 fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(Refusal { error: error.into() })).into_response()
+}
+
+/// The symbols that a reader names, or why it is refused.
+fn select(app: &App, symbols: Option<&str>) -> Result<Selection, Box<Response>> {
+    Selection::of_list(symbols, app.settings.feed.symbols)
+        .map_err(|error| Box::new(refuse(StatusCode::BAD_REQUEST, error.to_string())))
 }
 
 /// Why a cursor is refused that is ahead of the feed: it belongs to another feed, or an earlier server.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use serde::Deserialize;
 use ticker::Transport;
 
-use super::{ahead, refuse};
+use super::{ahead, coding::coded, refuse, select};
 use crate::app::App;
 
 /// `GET /quotes`.
@@ -31,6 +31,8 @@ struct Question {
     after: Option<u64>,
     #[serde(default)]
     mode: Mode,
+    /// Names between commas; without it, all symbols.
+    symbols: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -50,9 +52,13 @@ async fn quotes(
 ) -> Response {
     let counters = app.counters(Transport::Polling);
     counters.request();
-    let Question { after, mode } = match question {
+    let Question { after, mode, symbols } = match question {
         Ok(Query(question)) => question,
         Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let selection = match select(&app, symbols.as_deref()) {
+        Ok(selection) => selection,
+        Err(refusal) => return *refusal,
     };
     let last = app.log.last();
     if let Some(after) = after
@@ -61,33 +67,46 @@ async fn quotes(
         return ahead(after, last);
     }
 
-    // The entity tag is the newest sequence number. A client that sends it back learns for the price of two
-    // heads and no body that nothing happened.
-    if matches(&headers, last) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag(last).as_str()), NO_CACHE]).into_response();
+    // The entity tag is the newest sequence number of what was asked for. A client that sends it back learns for
+    // the price of two heads and no body that nothing happened.
+    let newest = app.log.last_of(&selection);
+    if matches(&headers, newest) {
+        return (StatusCode::NOT_MODIFIED, state(&app, newest)).into_response();
     }
     let answer = match (after, mode) {
-        (None, _) => app.log.snapshot(),
-        (Some(after), Mode::Since) => app.log.since(after),
-        (Some(after), Mode::Latest) => app.log.latest(after),
+        (None, _) => app.log.snapshot(&selection),
+        (Some(after), Mode::Since) => app.log.since(after, &selection),
+        (Some(after), Mode::Latest) => app.log.latest(after, &selection),
     };
     if !answer.snapshot {
         counters.quotes(answer.quotes.len());
     }
-    let head = [(header::CONTENT_TYPE, "application/json"), (header::ETAG, &tag(answer.last)), NO_CACHE];
-    (head, answer.json()).into_response()
+    // The tag of the answer itself: a quote may have come since.
+    let newest = answer.quotes.last().map_or(newest, |quote| quote.seq);
+    let head = [(header::CONTENT_TYPE, "application/json")];
+    (head, state(&app, newest), coded(&app, &headers, answer.json())).into_response()
 }
 
-/// Caches may keep the answer but must ask before they use it (RFC 9111 section 5.2.2.4).
-const NO_CACHE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
-
-fn tag(seq: u64) -> String {
-    format!("\"{seq}\"")
+/// What caches are told. They may keep the answer but must ask before they use it (RFC 9111 section 5.2.2.4).
+///
+/// Where answers may be compressed or not, the tag is weak (RFC 9110 section 8.8.1), and a cache must not hand a
+/// compressed one to those who cannot read it (section 12.5.5).
+fn state(app: &App, newest: u64) -> HeaderMap {
+    let tag = if app.settings.compress { format!("W/\"{newest}\"") } else { format!("\"{newest}\"") };
+    let tag = HeaderValue::try_from(tag).expect("digits and quotes are ASCII");
+    let mut fields = HeaderMap::from_iter([
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ]);
+    if app.settings.compress {
+        fields.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    fields
 }
 
 /// Whether `If-None-Match` names the tag of `last`, strong or weak (RFC 9110 section 13.1.2).
 fn matches(headers: &HeaderMap, last: u64) -> bool {
-    let expected = tag(last);
+    let expected = format!("\"{last}\"");
     let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
     lists
         .flat_map(|list| list.split(','))

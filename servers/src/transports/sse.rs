@@ -8,16 +8,18 @@ use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration, vec};
 use axum::{
     Router,
     body::Body,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use serde::Deserialize;
 use ticker::{Transport, clock};
 use tokio::time::{Sleep, sleep};
 
+use super::{heartbeat::Heartbeat, refuse, select};
 use crate::{
     app::App,
     encoded::Envelope,
@@ -34,15 +36,35 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/sse", get(events))
 }
 
-async fn events(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+/// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    /// Names between commas; without it, all symbols.
+    symbols: Option<String>,
+}
+
+async fn events(
+    State(app): State<Arc<App>>,
+    question: Result<Query<Question>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
     app.counters(Transport::Sse).request();
+    let selection = match question {
+        Ok(Query(Question { symbols })) => select(&app, symbols.as_deref()),
+        Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(refusal) => return *refusal,
+    };
     // A cursor that is no number, or ahead of the feed (of another server, say), means a fresh beginning: on an
     // error status a browser would never come back by itself.
     let cursor = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let cursor = cursor.filter(|&cursor| cursor <= app.log.last());
 
     let events = Events {
-        subscription: Subscription::new(&app.log, cursor),
+        subscription: Subscription::new(&app.log, cursor, selection),
         blocks: vec![RETRY].into_iter(),
         heartbeat: Heartbeat::new(app.settings.heartbeat),
         ended: false,
@@ -115,34 +137,4 @@ fn snapshot(envelope: &Envelope) -> Bytes {
     block.extend_from_slice(&envelope.json());
     block.extend_from_slice(b"\n\n");
     block.into()
-}
-
-/// Ends after a silence. Putting it off costs a look at the clock; the timer itself moves once per period.
-struct Heartbeat {
-    period: Duration,
-    quiet_since_ns: u64,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Heartbeat {
-    fn new(period: Duration) -> Self {
-        Self { period, quiet_since_ns: clock::now_ns(), timer: Box::pin(sleep(period)) }
-    }
-
-    fn put_off(&mut self) {
-        self.quiet_since_ns = clock::now_ns();
-    }
-
-    async fn silence(&mut self) {
-        loop {
-            self.timer.as_mut().await;
-            let quiet = Duration::from_nanos(clock::now_ns() - self.quiet_since_ns);
-            let left = self.period.saturating_sub(quiet);
-            if left.is_zero() {
-                self.timer.set(sleep(self.period));
-                return;
-            }
-            self.timer.set(sleep(left));
-        }
-    }
 }
