@@ -5,7 +5,7 @@ use std::{ops::Range, time::Duration};
 use measurement::{
     ledger::Phase,
     recorder::Recording,
-    result::{Bytes, Clients, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial},
+    result::{Bytes, Clients, Closing, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial},
     validity::{self, Machine},
 };
 
@@ -94,6 +94,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if let Some(lesson) = &evidence.learned {
         peers::withhold(&mut trial, lesson);
     }
+    trial.closing = closing(found);
     cost(&mut trial, found, evidence);
     explain_nulls(&mut trial, evidence);
     trial.sockets = judged::sockets(found, evidence.last_stats.as_ref());
@@ -119,6 +120,7 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.inter_arrival = sums.inter_arrival.finish(distinct);
     trial.response_time = sums.response.finish(polls);
     trial.action_lag = sums.action_lag.finish(sums.action_lag.count());
+    trial.rearm_gap = sums.rearm.finish(sums.rearm.count());
     trial.connect = sums.connect.finish(sums.connect.count());
     trial.first_update = sums.first_update.finish(sums.first_update.count());
     trial.per_symbol = sums.staleness.per_symbol(distinct);
@@ -126,6 +128,13 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.fairness = recording.fairness();
     trial.series = sums.series.finish();
     trial.trace = recording.trace();
+}
+
+/// Connections with a close handshake tell how they ended.
+fn closing(found: &Found) -> Option<Closing> {
+    let handshake = &found.recording.sums.close;
+    let codes = found.closes.iter().map(|(code, count)| (code.to_string(), *count)).collect();
+    (!found.closes.is_empty()).then(|| Closing { codes, handshake: handshake.finish(handshake.count()) })
 }
 
 fn requests(recording: &Recording) -> Option<Requests> {
@@ -311,6 +320,12 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     }
     if evidence.marks.to.is_some() && trial.server.cpu_seconds.is_none() {
         because("server", "the server's process is not known: no command and no pid, or it has gone");
+    }
+    if trial.rearm_gap.is_none() {
+        because("rearm_gap", "the clients do not ask again at once");
+    }
+    if trial.closing.is_none() {
+        because("closing", "the transport has no close handshake of its own");
     }
     if trial.requests.is_none() {
         trial

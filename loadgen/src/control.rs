@@ -12,7 +12,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, plan::Http};
 
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,7 @@ impl Answer {
 impl Control {
     /// Connects.
     pub async fn open(endpoint: &Endpoint) -> io::Result<Self> {
-        let stream = endpoint.connect().await?;
+        let stream = endpoint.connect(Http::H1).await?;
         let (requests, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         Ok(Self { requests, connection: tokio::spawn(connection), authority: endpoint.authority.clone() })

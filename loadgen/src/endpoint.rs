@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    plan::peer::Peer,
+    plan::{Http, peer::Peer},
     stream::{Counted, Stream},
 };
 
@@ -64,14 +64,21 @@ pub struct Endpoint {
 
 #[derive(Clone)]
 struct Secure {
-    connector: TlsConnector,
+    /// For HTTP/1.1 and for HTTP/2: what is asked for is agreed on, or the connection is none (RFC 7301).
+    connectors: [TlsConnector; 2],
     name: ServerName<'static>,
 }
 
 impl Endpoint {
-    /// A reference server's.
-    pub fn reference(address: SocketAddr) -> Self {
-        Self { address, authority: address.to_string(), path: None, secure: None }
+    /// A reference server's; with its certificate (PEM), over TLS.
+    pub fn reference(address: SocketAddr, certificate: Option<&str>) -> Result<Self, EndpointError> {
+        let secure = certificate.map(|pem| {
+            let trusted: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+            let trusted = trusted.map_err(|error| unusable("the server", &error))?;
+            let connectors = connectors("the server", trusted)?;
+            Ok(Secure { connectors, name: ServerName::IpAddress(address.ip().into()) })
+        });
+        Ok(Self { address, authority: address.to_string(), path: None, secure: secure.transpose()? })
     }
 
     /// Somebody else's, with `{port}` filled in.
@@ -95,7 +102,7 @@ impl Endpoint {
         };
         let secure = if secure {
             let name = ServerName::try_from(host).map_err(|_| wrong("no host name or address"))?;
-            Some(Secure { connector: connector(peer.ca.as_deref())?, name })
+            Some(Secure { connectors: trusting(peer.ca.as_deref())?, name })
         } else {
             None
         };
@@ -118,17 +125,24 @@ impl Endpoint {
     }
 
     /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
-    /// the scheme wants TLS.
-    pub async fn connect(&self) -> io::Result<Stream> {
+    /// the scheme wants TLS, asking for that version of HTTP.
+    pub async fn connect(&self, http: Http) -> io::Result<Stream> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
         set_congestion_control(&socket);
         let stream = socket.connect(self.address).await?;
-        let Some(Secure { connector, name }) = &self.secure else {
+        let Some(Secure { connectors: [http1, http2], name }) = &self.secure else {
             return Ok(Stream::Plain(stream));
+        };
+        let connector = match http {
+            Http::H1 => http1,
+            Http::H2 | Http::H3 => http2,
         };
         let secured: TlsStream<Counted<TcpStream>> =
             connector.connect(name.clone(), Counted::new(stream)).await?;
+        if http == Http::H2 && secured.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(io::Error::other("the server does not speak HTTP/2 over TLS (no ALPN protocol h2)"));
+        }
         Ok(Stream::Secure(Box::new(secured)))
     }
 }
@@ -148,29 +162,42 @@ async fn resolve(host: &str, port: u16, remote: bool) -> Result<SocketAddr, Endp
     }
 }
 
-/// TLS 1.3 or 1.2 (RFC 8446, RFC 5246) with the given authority, or the system's.
-fn connector(ca: Option<&Path>) -> Result<TlsConnector, EndpointError> {
+fn unusable(from: &str, cause: &dyn std::fmt::Display) -> EndpointError {
+    EndpointError::Certificates { from: from.to_owned(), cause: cause.to_string() }
+}
+
+/// Trusts the given authority, or the system's.
+fn trusting(ca: Option<&Path>) -> Result<[TlsConnector; 2], EndpointError> {
     let from = ca.map_or_else(|| "the system".to_owned(), |ca| ca.display().to_string());
-    let failed = |cause: String| EndpointError::Certificates { from: from.clone(), cause };
-    let mut roots = rustls::RootCertStore::empty();
     let trusted: Vec<CertificateDer<'static>> = match ca {
         Some(path) => CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect)
-            .map_err(|error| failed(error.to_string()))?,
+            .map_err(|error| unusable(&from, &error))?,
         None => rustls_native_certs::load_native_certs().certs,
     };
+    connectors(&from, trusted)
+}
+
+/// TLS 1.3 or 1.2 (RFC 8446, RFC 5246), once for each version of HTTP. Sessions are not resumed: each client
+/// stands for a user of its own, who has never been here.
+fn connectors(from: &str, trusted: Vec<CertificateDer<'static>>) -> Result<[TlsConnector; 2], EndpointError> {
+    let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(trusted);
     if added == 0 {
-        return Err(failed("there are none".to_owned()));
+        return Err(unusable(from, &"there are none"));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| unusable(from, &error))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok([b"http/1.1".as_slice(), b"h2"].map(|protocol| {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsConnector::from(Arc::new(config))
+    }))
 }
 
 #[cfg(target_os = "linux")]

@@ -103,6 +103,8 @@ impl VariantPlan {
 pub struct Load {
     /// Number of clients.
     pub clients: u32,
+    /// Symbols that each client wants; all of them if it is as many as the feed has, or more.
+    pub symbols_per_client: u32,
     /// Length of the connect ramp.
     #[serde(with = "micros")]
     pub connect_over: Duration,

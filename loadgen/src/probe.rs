@@ -175,6 +175,7 @@ async fn listen(
         window: 0..u64::from(u32::MAX),
         coalesces: false,
         asked: false,
+        subscriptions: Default::default(),
     };
     let started_ns = clock::now_ns();
     let mut alone = VariantPlan::clone(variant);

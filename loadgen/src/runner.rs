@@ -206,6 +206,7 @@ mod tests {
             peer: None,
             load: crate::plan::Load {
                 clients: 1,
+                symbols_per_client: u32::MAX,
                 connect_over: Duration::ZERO,
                 warmup: Duration::ZERO,
                 measure: Duration::from_secs(1),

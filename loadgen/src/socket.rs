@@ -21,9 +21,9 @@ use measurement::{
 };
 use ticker::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use wire::{Http1, Part, Sink, kernel::TcpInfo};
+use wire::{Bodies, Connection, Part, Sink, kernel::TcpInfo};
 
-use crate::{endpoint::Endpoint, stream::Stream, timeline::Timeline};
+use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
 
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
@@ -150,7 +150,7 @@ impl Sink for Flow {
 /// What is known of a connection's bytes.
 #[derive(Debug)]
 struct Tap {
-    scanner: Http1,
+    scanner: Connection,
     /// The scanner could not follow; from then on bytes are in no layer and the ledger cannot balance.
     lost: bool,
     down: Flow,
@@ -232,17 +232,29 @@ impl Books {
 }
 
 impl Socket {
-    /// Connects and shakes hands.
-    pub async fn connect(endpoint: &Endpoint, timeline: Rc<Timeline>) -> io::Result<Rc<Self>> {
-        let stream = endpoint.connect().await?;
+    /// Connects and shakes hands, to speak that version of HTTP; what its bodies are, heads of HTTP/2 do not tell.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        timeline: Rc<Timeline>,
+        http: Http,
+        bodies: Bodies,
+    ) -> io::Result<Rc<Self>> {
+        let began = timeline.phase(clock::now_ns());
+        let stream = endpoint.connect(http).await?;
+        let mut segments = [None; 4];
+        // The segments of its handshake belong to the phase in which it was opened.
+        segments[began as usize] = Some((0, 0));
         let tap = Tap {
-            scanner: Http1::new(),
+            scanner: match http {
+                Http::H1 => Connection::http1(),
+                Http::H2 | Http::H3 => Connection::http2(bodies),
+            },
             lost: false,
             down: Flow::new(),
             up: Flow::new(),
             before_fin: None,
             shut: false,
-            segments: [None; 4],
+            segments,
         };
         let socket = Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline });
         socket.account_below(0, 0);
@@ -270,6 +282,15 @@ impl Socket {
         self.tap.borrow_mut().down.claim(payload_bytes)
     }
 
+    /// The same for a compressed message: `payload_bytes` of the `decoded_bytes` that it says are payload, and of
+    /// what it is on the wire the same share.
+    pub fn claim_share(&self, payload_bytes: u64, decoded_bytes: u64) -> Option<Unit> {
+        let down = &mut self.tap.borrow_mut().down;
+        let body_bytes = down.units.front()?.body_bytes;
+        let share = payload_bytes as f64 / decoded_bytes.max(1) as f64;
+        down.claim((body_bytes as f64 * share).round() as u64)
+    }
+
     /// The oldest sent message that was not claimed yet is framing: nothing that clients say is an update.
     pub fn claim_sent(&self) -> Option<Unit> {
         self.tap.borrow_mut().up.claim(0)
@@ -278,6 +299,11 @@ impl Socket {
     /// The instant of the last read.
     pub fn last_read_ns(&self) -> u64 {
         self.tap.borrow().down.stamp_ns
+    }
+
+    /// The instant of the last write.
+    pub fn last_write_ns(&self) -> u64 {
+        self.tap.borrow().up.stamp_ns
     }
 
     /// Half-closes, reads to the other end's FIN, and compares with the kernel over the connection's life.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use measurement::{ledger::Phase, offset::Exchange, recorder::Frame, result::Trial};
-use ticker::{Anchor, Timetable, clock};
+use ticker::{Anchor, Subscriptions, Timetable, clock};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -204,7 +204,18 @@ impl Crew {
         };
         let coalesces = clients::coalesces(variant.kind, &variant.options);
         let asked = clients::acts_on_a_timetable(variant.kind);
-        let frame = Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces, asked };
+        let subscriptions = match variant.peer {
+            None => Subscriptions::new(variant.feed.symbols, variant.load.symbols_per_client),
+            Some(_) => Subscriptions::default(),
+        };
+        let frame = Frame {
+            table: Arc::new(table),
+            t0_ns: u64::MAX,
+            window,
+            coalesces,
+            asked,
+            subscriptions,
+        };
         let started_ns = clock::now_ns();
         let (stage, stages) = watch::channel(Stage::Connect);
         let clients = variant.load.clients;
@@ -270,7 +281,8 @@ impl Crew {
         marks.to = Some(Mark::read(target).await);
         let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
         let seqs = self.frame.seqs();
-        let expected = (seqs.end - seqs.start) * u64::from(self.variant.load.clients);
+        let expected: u64 =
+            (0..self.variant.load.clients).map(|client| self.frame.wanted(client, &seqs)).sum();
         // How much somebody else's feed holds nobody knows: the whole drain is waited for.
         let known = self.variant.peer.is_none();
         let all_here = || known && self.delivered() >= expected;

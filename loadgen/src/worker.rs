@@ -4,6 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     io,
     ops::Range,
     rc::Rc,
@@ -22,6 +23,7 @@ use measurement::{
 };
 use ticker::{Anchor, QuoteView, clock};
 use tokio::{sync::watch, task::LocalSet};
+use wire::Bodies;
 
 use crate::{
     clients::{self, mapping::Mapping, message::Seen},
@@ -119,6 +121,8 @@ pub struct Found {
     pub tapes: Vec<Tape>,
     /// Clients that could not get what they needed from the system.
     pub exhausted: Exhausted,
+    /// Close frames of the server by their code.
+    pub closes: BTreeMap<u16, u64>,
 }
 
 impl Found {
@@ -135,6 +139,9 @@ impl Found {
         self.reconnected += other.reconnected;
         self.tapes.extend(other.tapes);
         self.exhausted.merge(other.exhausted);
+        for (code, count) in other.closes {
+            *self.closes.entry(code).or_default() += count;
+        }
     }
 }
 
@@ -160,7 +167,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let tape = peer.map(|_| RefCell::new(Tape::new(job.clients.len())));
     let mapping = peer.and_then(|peer| Mapping::new(&peer.message));
     let recorder =
-        Recorder::new(job.frame.clone(), job.clients.len(), job.clients.start == 0 && tape.is_none());
+        Recorder::new(job.frame.clone(), job.clients.len(), job.clients.start == 0 && tape.is_none())
+            .numbered_from(job.clients.start);
     let http =
         if job.variant.counted_by_server() { Some(pooled_client().map_err(io::Error::other)?) } else { None };
     let worker = Rc::new(Worker {
@@ -172,6 +180,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         unsocketed_payload: Cell::default(),
         errors: RefCell::default(),
         exhausted: Cell::default(),
+        closes: RefCell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
         stage: stage.clone(),
@@ -214,6 +223,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         reconnected: worker.live.reconnected.load(Ordering::Relaxed),
         tapes: worker.tape.map(RefCell::into_inner).into_iter().collect(),
         exhausted: worker.exhausted.get(),
+        closes: worker.closes.into_inner(),
     })
 }
 
@@ -284,6 +294,7 @@ pub struct Worker {
     unsocketed_payload: Cell<[u64; 4]>,
     errors: RefCell<Vec<String>>,
     exhausted: Cell<Exhausted>,
+    closes: RefCell<BTreeMap<u16, u64>>,
 }
 
 impl Worker {
@@ -338,6 +349,12 @@ impl Client {
         &self.worker.job.endpoint
     }
 
+    /// Names of the symbols that it wants; `None` for all.
+    pub fn symbols(&self) -> Option<Vec<String>> {
+        let wanted = self.worker.job.frame.subscriptions.symbols_of(self.number())?;
+        Some(wanted.into_iter().map(ticker::symbol_name).collect())
+    }
+
     /// Waits for this client's place on the connect ramp.
     pub async fn ramp(&self) {
         let load = &self.plan().load;
@@ -345,9 +362,10 @@ impl Client {
         self.worker.pacer.at(self.worker.job.ramp_from_ns + step).await;
     }
 
-    /// Opens a counted socket to the server.
-    pub async fn connect(&self) -> io::Result<Rc<Socket>> {
-        Socket::connect(self.endpoint(), Rc::clone(&self.worker.timeline)).await
+    /// Opens a counted socket to the server; what bodies are, heads of HTTP/2 do not tell.
+    pub async fn connect(&self, bodies: Bodies) -> io::Result<Rc<Socket>> {
+        let http = self.plan().options.http;
+        Socket::connect(self.endpoint(), Rc::clone(&self.worker.timeline), http, bodies).await
     }
 
     /// The stream stands and its first snapshot is here; connecting began at `from_ns`.
@@ -441,6 +459,21 @@ impl Client {
         self.worker.unsocketed_payload.set(payload);
     }
 
+    /// The server's close frame came, with its code; an answer to ours, which was sent at `from_ns`.
+    pub fn closed(&self, code: Option<u16>, from_ns: Option<u64>) {
+        let at_ns = clock::now_ns();
+        if let Some(from_ns) = from_ns {
+            self.worker.recorder.borrow_mut().closed(at_ns.saturating_sub(from_ns));
+        }
+        // A frame without a code counts as 1005 (RFC 6455 section 7.1.5).
+        *self.worker.closes.borrow_mut().entry(code.unwrap_or(1005)).or_default() += 1;
+    }
+
+    /// The stream ended without a close frame: code 1006 (RFC 6455 section 7.1.5).
+    pub fn unclosed(&self) {
+        *self.worker.closes.borrow_mut().entry(1006).or_default() += 1;
+    }
+
     /// Closes the socket in order and adds its bytes to the worker's books.
     pub async fn finish(&self, socket: Rc<Socket>) {
         let books = socket.finish().await;
@@ -514,6 +547,21 @@ pub enum ClientError {
     /// A body that is compressed.
     #[error("the answer is compressed ({0}), expected it as it is: it was not asked for")]
     Coding(String),
+    /// A body that says that it is compressed and is not.
+    #[error("failed to inflate the answer: {0}")]
+    Inflate(#[source] io::Error),
+    /// A line without an end.
+    #[error("a line has more than 16 MiB, expected its end before")]
+    LongLine,
+    /// A message of the binary layout that is none.
+    #[error(transparent)]
+    Binary(#[from] ticker::binary::NotBinary),
+    /// A handshake that came out otherwise than it was asked for.
+    #[error("the server's handshake {0}")]
+    Handshake(String),
+    /// Compressed WebSocket messages.
+    #[error("failed to exchange WebSocket messages: {0}")]
+    Deflated(#[from] yawc::WebSocketError),
     /// A message that is not the ticker's.
     #[error("failed to read a message: {0}")]
     Message(#[from] serde_json::Error),

@@ -126,6 +126,7 @@ pub fn learn(tapes: &[Tape], rules: Rules, bridge: Bridge, window: Range<u64>) -
         window: window.start - epoch..window.end - epoch,
         coalesces: rules.coalesces,
         asked: rules.asked,
+        subscriptions: Default::default(),
     };
     knowledge.window_sequences = numbers.originals(&frame.seqs());
     let player =

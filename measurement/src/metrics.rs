@@ -57,6 +57,9 @@ pub const ALL: &[Metric] = metrics![
     "response_time.p99", "us", Timing, "its 99th percentile", |t| p99(t.response_time.as_ref());
     "action_lag.p99", "us", Timing, "how late the generator itself acted", |t| p99(t.action_lag.as_ref());
     "connect.p50", "us", Timing, "from the first SYN to an established stream", |t| p50(t.connect.as_ref());
+    "rearm_gap.p50", "us", Timing, "from a held answer to the client's next question", |t| p50(t.rearm_gap.as_ref());
+    "closing.handshake.p50", "us", Timing, "from the client's close frame to the server's",
+        |t| p50(t.closing.as_ref()?.handshake.as_ref());
     "first_update.p50", "us", Timing, "from the established stream to the first update", |t| p50(t.first_update.as_ref());
     "fairness.jain", "", Timing, "1 when all clients wait equally long", |t| Some(t.fairness.as_ref()?.jain);
     "updates.expected", "count", Counts, "updates due in the window, over all clients", |t| Some(t.updates.expected? as f64);

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use ticker::Timetable;
+use ticker::{Subscriptions, Timetable};
 
 use crate::{
     delivery::{DeliveryLog, Reception},
@@ -36,12 +36,32 @@ pub struct Frame {
     /// Whether clients ask on timetables of their own: then each request is an event of its own, while a quote
     /// that is pushed to many at once is one event.
     pub asked: bool,
+    /// Which symbols each client wants.
+    pub subscriptions: Subscriptions,
 }
 
 impl Frame {
     /// The sequence numbers due in the window.
     pub fn seqs(&self) -> Range<u64> {
         self.table.due_between(self.window.start, self.window.end)
+    }
+
+    /// Whether client number `client` of the trial wants quote `seq`; one beyond the schedule nobody wants.
+    #[inline]
+    fn wants(&self, client: u32, seq: u64) -> bool {
+        self.subscriptions.is_all()
+            || self.table.symbol(seq).is_some_and(|symbol| self.subscriptions.wants(client, symbol))
+    }
+
+    /// How many of `seqs` client number `client` wants.
+    pub fn wanted(&self, client: u32, seqs: &Range<u64>) -> u64 {
+        let Some(symbols) = self.subscriptions.symbols_of(client) else { return seqs.end - seqs.start };
+        let of = |symbol: u32| {
+            let of_symbol = self.table.of_symbol(symbol);
+            let before = |end: u64| of_symbol.partition_point(|&seq| seq < end);
+            (before(seqs.end) - before(seqs.start)) as u64
+        };
+        symbols.into_iter().map(of).sum()
     }
 
     /// Nanoseconds after t0; 0 for what was before.
@@ -52,6 +72,8 @@ impl Frame {
 }
 
 struct Client {
+    /// Among all clients of the trial.
+    number: u32,
     log: DeliveryLog,
     shown: Vec<Shown>,
     /// The oldest quote that is neither received nor overtaken, and since when it is the oldest.
@@ -113,6 +135,10 @@ pub struct Sums {
     pub connect: Durations,
     /// From the stream, or t0, to the first update.
     pub first_update: Durations,
+    /// From our close frame to the server's.
+    pub close: Durations,
+    /// From an answer to the next question of a client that asks again at once.
+    pub rearm: Durations,
     /// Integrals of staleness.
     pub staleness: Staleness,
     /// Rows by second.
@@ -131,7 +157,8 @@ impl Recorder {
     pub fn new(frame: Frame, clients: usize, trace: bool) -> Self {
         let seqs = frame.seqs();
         let symbols = frame.table.symbols() as usize;
-        let client = || Client {
+        let client = |number: usize| Client {
+            number: number as u32,
             log: DeliveryLog::default(),
             shown: vec![Shown::default(); symbols],
             frontier: 1,
@@ -150,6 +177,8 @@ impl Recorder {
             action_lag: Durations::default(),
             connect: Durations::default(),
             first_update: Durations::default(),
+            close: Durations::default(),
+            rearm: Durations::default(),
             staleness: Staleness::default(),
             series: Series::new(frame.window.end - frame.window.start),
             slices: Slices::new(frame.window.end - frame.window.start),
@@ -157,7 +186,16 @@ impl Recorder {
             publisher_lag_us: vec![0; (seqs.end - seqs.start) as usize],
             trace: trace.then(result::Trace::default),
         };
-        Self { clients: (0..clients).map(|_| client()).collect(), frame, seqs, sums }
+        Self { clients: (0..clients).map(client).collect(), frame, seqs, sums }
+    }
+
+    /// The first of its clients is number `first` of the trial, not 0.
+    #[must_use]
+    pub fn numbered_from(mut self, first: u32) -> Self {
+        for client in &mut self.clients {
+            client.number += first;
+        }
+        self
     }
 
     /// The schedule and the window.
@@ -197,7 +235,8 @@ impl Recorder {
             state.frontier = last + 1;
             state.frontier_since_ns = at;
         }
-        state.log.snapshot(last);
+        let (frame, number) = (&self.frame, state.number);
+        state.log.snapshot(last, |seq| frame.wants(number, seq));
         self.advance_screen(client, at);
     }
 
@@ -211,7 +250,9 @@ impl Recorder {
             self.sums.counts.unknown += 1;
             return Reception::Duplicate;
         };
-        let reception = self.clients[client].log.receive(seq);
+        let (frame, state) = (&self.frame, &mut self.clients[client]);
+        let number = state.number;
+        let reception = state.log.receive(seq, |seq| frame.wants(number, seq));
         self.show(client, seq, at);
         let in_window = self.seqs.contains(&seq);
         self.sums.counts.received_in_window += u64::from(self.frame.window.contains(&at));
@@ -298,6 +339,19 @@ impl Recorder {
         self.sums.counts.useful += u64::from(new_quotes > 0);
     }
 
+    /// A close handshake took so long.
+    pub fn closed(&mut self, took_ns: u64) {
+        self.sums.close.record(took_ns);
+    }
+
+    /// After an answer that was whole at `done_ns` the next question went out at `asked_ns`: nobody could be told
+    /// anything in between.
+    pub fn rearmed(&mut self, done_ns: u64, asked_ns: u64) {
+        if self.frame.window.contains(&self.frame.offset(done_ns)) && done_ns >= self.frame.t0_ns {
+            self.sums.rearm.record(asked_ns.saturating_sub(done_ns));
+        }
+    }
+
     /// An action planned for `planned_ns` happened at `at_ns`; `late` if an unfinished one before held it up.
     pub fn action(&mut self, planned_ns: u64, at_ns: u64, late: bool) {
         let planned = self.frame.offset(planned_ns);
@@ -359,11 +413,13 @@ impl Recorder {
 
     /// Moves the frontier over everything that is received or overtaken.
     fn advance_screen(&mut self, client: usize, at: u64) {
-        let table = &self.frame.table;
+        let (frame, table) = (&self.frame, &self.frame.table);
         let state = &mut self.clients[client];
         let mut frontier = state.frontier;
         while let (Some(symbol), Some(position)) = (table.symbol(frontier), table.position(frontier)) {
-            if state.shown[symbol as usize].covered() <= position {
+            if state.shown[symbol as usize].covered() <= position
+                && frame.subscriptions.wants(state.number, symbol)
+            {
                 break;
             }
             frontier += 1;
@@ -389,8 +445,8 @@ impl Recorder {
                 let due = table.offset_ns(client.frontier);
                 self.sums.staleness.close_screen(&window, client.frontier_since_ns, due, window.end);
             }
-            totals.expected += client.log.expected(&self.seqs);
-            totals.pending += client.log.pending(&self.seqs);
+            totals.expected += self.frame.wanted(client.number, &client.log.expected(&self.seqs));
+            totals.pending += self.frame.wanted(client.number, &client.log.pending(&self.seqs));
             for seq in client.log.missing(&self.seqs) {
                 if self.frame.coalesces && overtaken(&table, client, seq) {
                     totals.coalesced += 1;

@@ -10,10 +10,12 @@ use serde_json::Value;
 
 mod bytes;
 mod findings;
+mod closing;
 mod sockets;
 
 pub use bytes::{Bytes, Handshake, Kernel, Layers};
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
+pub use closing::Closing;
 pub use sockets::{SocketOptions, Sockets};
 
 /// Value of [`RunResult::format`] that this version writes.
@@ -193,6 +195,13 @@ pub struct Trial {
     pub connect: Option<Histogram>,
     /// From the established stream, or t0 if later, to the first update.
     pub first_update: Option<Histogram>,
+    /// From an answer to the next question of a client that asks again at once: half of the time in which nobody
+    /// can be told anything.
+    #[serde(default)]
+    pub rearm_gap: Option<Histogram>,
+    /// How connections that have a close handshake ended.
+    #[serde(default)]
+    pub closing: Option<Closing>,
     /// From a fault's end to the first update due after it.
     pub reconnect_to_fresh: Option<Histogram>,
     /// Requests of the measure phase; null for pure push.

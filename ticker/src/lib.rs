@@ -8,9 +8,11 @@ pub mod clock;
 pub mod quote;
 pub mod random;
 pub mod schedule;
+pub mod subscription;
 pub mod transport;
 
 pub use clock::Anchor;
 pub use quote::{Quote, QuoteView, symbol_index, symbol_name};
 pub use schedule::{Arrivals, Due, FeedError, FeedSettings, Schedule, Timetable};
+pub use subscription::Subscriptions;
 pub use transport::Transport;

@@ -1,27 +1,20 @@
 //! Requests and answers on a connection of one's own, or on an ordinary pooled client: what polls have in common.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-};
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
 use ticker::clock;
+use wire::Bodies;
 
 use super::{
+    http::{Body, Http},
     message::{self, Incoming as Message},
     request,
 };
 use crate::{
-    socket::Socket,
+    plan::Compression,
     worker::{Client, ClientError},
 };
-
-const READ_BUFFER: usize = 8192;
 
 /// What requests go out on.
 pub(super) struct Exchange {
@@ -31,15 +24,9 @@ pub(super) struct Exchange {
 }
 
 enum Line {
-    Counted(Box<Counted>),
+    /// A connection of one's own; none before the first question, and between questions without keep-alive.
+    Counted(Option<Http>),
     Pooled(reqwest::Client),
-}
-
-/// A connection whose every byte is counted.
-struct Counted {
-    requests: SendRequest<Empty<Bytes>>,
-    socket: Rc<Socket>,
-    connection: tokio::task::JoinHandle<hyper::Result<()>>,
 }
 
 /// What one answer brought.
@@ -68,7 +55,7 @@ impl Exchange {
     pub(super) async fn open(client: &Client) -> Result<Self, ClientError> {
         let line = match &client.worker.http {
             Some(pool) => Line::Pooled(pool.clone()),
-            None => Line::Counted(Box::new(Counted::open(client).await?)),
+            None => Line::Counted(Some(Http::open(client, Bodies::Whole).await?)),
         };
         Ok(Self { line, tag: None })
     }
@@ -81,20 +68,9 @@ impl Exchange {
         question: &Question<'_>,
     ) -> Result<Answer, ClientError> {
         let tag = self.tag.take().filter(|_| question.conditional);
-        let own: Vec<(&'static str, String)> =
-            tag.clone().map(|tag| ("if-none-match", tag)).into_iter().collect();
+        let own = fields(client, tag.clone());
         let (status, head, body) = match &mut self.line {
-            Line::Counted(counted) => {
-                let mut response = counted.send(client, question.path, &own).await?;
-                if response.is_none() {
-                    let fresh = Counted::open(client).await?;
-                    std::mem::replace(&mut **counted, fresh).close(client).await;
-                    client.reconnected();
-                    response = counted.send(client, question.path, &own).await?;
-                }
-                let (head, body) = response.ok_or(ClientError::Closed)?.into_parts();
-                (head.status, head.headers, body.collect().await?.to_bytes())
-            }
+            Line::Counted(line) => counted(client, line, question.path, &own).await?,
             Line::Pooled(pool) => {
                 let url = format!("{}{}", client.endpoint().origin(), question.path);
                 let (head, ()) = request::get(client, &url, &own, ())?.into_parts();
@@ -102,10 +78,17 @@ impl Exchange {
                 (response.status(), response.headers().clone(), response.bytes().await?)
             }
         };
-        request::refuse_coding(&head)?;
         let told = head.get(http::header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         self.tag = told.or(tag);
-        self.take(client, question, status, &body)
+        let coded = request::is_gzip(&head, client.plan().options.compression)?;
+        let answer = self.take(client, question, status, (&body, coded));
+        if !client.plan().options.keep_alive
+            && let Line::Counted(line) = &mut self.line
+            && let Some(line) = line.take()
+        {
+            line.close(client).await;
+        }
+        answer
     }
 
     fn take(
@@ -113,7 +96,7 @@ impl Exchange {
         client: &Client,
         question: &Question<'_>,
         status: StatusCode,
-        body: &[u8],
+        (body, coded): (&[u8], bool),
     ) -> Result<Answer, ClientError> {
         match status {
             StatusCode::OK if !body.is_empty() => {}
@@ -122,13 +105,18 @@ impl Exchange {
             }
             found => return Err(ClientError::Status { found, expected: "200, 204 or 304" }),
         }
-        let incoming = Message { text: body, event: None, opening: question.opening };
-        let took = message::take(client, &incoming, |payload| match &self.line {
-            Line::Counted(counted) => counted.socket.claim(payload).map(|unit| unit.stamp_ns),
-            Line::Pooled(_) => {
-                let stamp_ns = clock::now_ns();
-                client.unsocketed_payload(payload, stamp_ns);
-                Some(stamp_ns)
+        let inflated = if coded { Some(request::inflated(body)?) } else { None };
+        let text = inflated.as_deref().unwrap_or(body);
+        let incoming = Message { text, event: None, opening: question.opening };
+        let took = message::take(client, &incoming, |payload| {
+            let payload = share(payload, body.len(), text.len());
+            match &self.line {
+                Line::Counted(line) => line.as_ref()?.socket().claim(payload).map(|unit| unit.stamp_ns),
+                Line::Pooled(_) => {
+                    let stamp_ns = clock::now_ns();
+                    client.unsocketed_payload(payload, stamp_ns);
+                    Some(stamp_ns)
+                }
             }
         })?;
         Ok(Answer { cursor: took.cursor, updates: took.updates, done_ns: took.stamp_ns })
@@ -136,57 +124,74 @@ impl Exchange {
 
     fn last_read_ns(&self) -> u64 {
         match &self.line {
-            Line::Counted(counted) => counted.socket.last_read_ns(),
-            Line::Pooled(_) => clock::now_ns(),
+            Line::Counted(Some(line)) => line.socket().last_read_ns(),
+            Line::Counted(None) | Line::Pooled(_) => clock::now_ns(),
+        }
+    }
+
+    /// When the last question was written.
+    pub(super) fn asked_ns(&self) -> u64 {
+        match &self.line {
+            Line::Counted(Some(line)) => line.socket().last_write_ns(),
+            Line::Counted(None) | Line::Pooled(_) => clock::now_ns(),
         }
     }
 
     /// Closes in order.
     pub(super) async fn close(self, client: &Client) {
-        if let Line::Counted(counted) = self.line {
-            counted.close(client).await;
+        if let Line::Counted(Some(line)) = self.line {
+            line.close(client).await;
         }
     }
 }
 
-impl Counted {
-    async fn open(client: &Client) -> Result<Self, ClientError> {
-        let socket = client.connect().await.map_err(ClientError::Connect)?;
-        let builder = &mut http1::Builder::new();
-        let (requests, connection) =
-            builder.max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
-        Ok(Self { requests, socket, connection: tokio::task::spawn_local(connection) })
+/// Payload as it is on the wire: of a compressed body the share that it has of the whole.
+fn share(payload: u64, on_the_wire: usize, decoded: usize) -> u64 {
+    if on_the_wire == decoded || decoded == 0 {
+        return payload;
     }
+    (payload as f64 * on_the_wire as f64 / decoded as f64).round() as u64
+}
 
-    /// Sends a request; `None` if the connection was closed before anything of the answer came.
-    async fn send(
-        &mut self,
-        client: &Client,
-        path: &str,
-        own: &[(&'static str, String)],
-    ) -> Result<Option<Response<Incoming>>, ClientError> {
-        if self.requests.ready().await.is_err() {
-            return Ok(None);
-        }
-        let request = request::get(client, path, own, Empty::new())?;
-        match self.requests.send_request(request).await {
-            Ok(response) => Ok(Some(response)),
-            // The server's close and our request have crossed.
-            Err(error) if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+/// What a poll says beside the profile.
+fn fields(client: &Client, tag: Option<String>) -> Vec<(&'static str, String)> {
+    let options = &client.plan().options;
+    let mut own = Vec::new();
+    own.extend(tag.map(|tag| ("if-none-match", tag)));
+    if !options.keep_alive {
+        own.push(("connection", "close".to_owned()));
+    }
+    if options.compression == Compression::Gzip {
+        let profile =
+            client.plan().headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        if profile.is_none_or(|(_, value)| !value.contains("gzip")) {
+            own.push(("accept-encoding", "gzip".to_owned()));
         }
     }
+    own
+}
 
-    async fn close(self, client: &Client) {
-        drop(self.requests);
-        // With the last sender gone hyper ends by itself, unless an answer is still held: then it is given up.
-        if !self.connection.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        self.connection.abort();
-        let _ = self.connection.await;
-        client.finish(self.socket).await;
+/// Asks on a connection of one's own, opening it first where there is none, and again where it was closed meanwhile.
+async fn counted(
+    client: &Client,
+    line: &mut Option<Http>,
+    path: &str,
+    own: &[(&'static str, String)],
+) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
+    let mut response = None;
+    if let Some(line) = line {
+        response = line.send(request::get(client, path, own, Body::default())?).await?;
     }
+    if response.is_none() {
+        let fresh = Http::open(client, Bodies::Whole).await?;
+        if let Some(closed) = line.replace(fresh) {
+            closed.close(client).await;
+            client.reconnected();
+        }
+        if let Some(line) = line {
+            response = line.send(request::get(client, path, own, Body::default())?).await?;
+        }
+    }
+    let (head, body) = response.ok_or(ClientError::Closed)?.into_parts();
+    Ok((head.status, head.headers, body.collect().await?.to_bytes()))
 }

@@ -66,6 +66,7 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 
 async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, from_ns: u64) -> Ran {
     let mut cursor = None;
+    let mut before_ns = None;
     loop {
         let asked_ns = clock::now_ns();
         let path = path(client, cursor.as_deref());
@@ -77,12 +78,19 @@ async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, f
         };
         cursor = answer.cursor.or(cursor);
         if *stands {
-            client.worker.recorder.borrow_mut().request(asked_ns, answer.done_ns, answer.updates);
+            let mut recorder = client.worker.recorder.borrow_mut();
+            recorder.request(asked_ns, answer.done_ns, answer.updates);
+            if let Some(before_ns) = before_ns {
+                recorder.rearmed(before_ns, exchange.asked_ns());
+            }
         } else {
             *stands = true;
             client.connected(from_ns, answer.done_ns);
         }
+        before_ns = Some(answer.done_ns);
         if answer.updates == 0 {
+            // Such a pause is ours, not the protocol's.
+            before_ns = None;
             client.worker.pacer.at(asked_ns + SHORTEST_PAUSE.as_nanos() as u64).await;
         }
     }
@@ -94,5 +102,6 @@ fn path(client: &Client, cursor: Option<&str>) -> String {
     if client.worker.mapping.is_some() || client.worker.listening.is_some() || given.contains('?') {
         return request::fill_cursor(given, cursor);
     }
-    cursor.map_or_else(|| given.to_owned(), |after| format!("{given}?after={after}"))
+    let path = cursor.map_or_else(|| given.to_owned(), |after| format!("{given}?after={after}"));
+    request::with_symbols(client, path)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use measurement::tape::Heard;
+use ticker::binary;
 
 use super::{
     envelope,
@@ -57,6 +58,10 @@ pub(super) fn take(
 
 /// The ticker's own messages.
 fn own(client: &Client, text: &[u8], claim: impl FnOnce(u64) -> Option<u64>) -> Result<Took, ClientError> {
+    // JSON begins with a brace, the binary layout with the number of its kind.
+    if text.first() != Some(&b'{') {
+        return binary(client, text, claim);
+    }
     if !envelope::is_envelope(text) {
         let quote = envelope::parse_quote(text)?;
         let stamp_ns = claim(text.len() as u64).ok_or(ClientError::Unscanned)?;
@@ -74,6 +79,30 @@ fn own(client: &Client, text: &[u8], claim: impl FnOnce(u64) -> Option<u64>) -> 
         client.quotes(quotes.into_iter(), stamp_ns);
     }
     Ok(took)
+}
+
+/// The ticker's own messages in the binary layout.
+fn binary(
+    client: &Client,
+    bytes: &[u8],
+    claim: impl FnOnce(u64) -> Option<u64>,
+) -> Result<Took, ClientError> {
+    let message = binary::decode(bytes)?;
+    let records = match &message {
+        binary::Message::Quote(_) => 1,
+        binary::Message::Snapshot { quotes, .. } => quotes.len(),
+    };
+    let stamp_ns = claim((records * binary::RECORD_BYTES) as u64).ok_or(ClientError::Unscanned)?;
+    match message {
+        binary::Message::Quote(quote) => {
+            client.quotes(std::iter::once(quote), stamp_ns);
+            Ok(Took { updates: 1, cursor: None, stamp_ns })
+        }
+        binary::Message::Snapshot { last, quotes, .. } => {
+            client.snapshot(last, quotes.into_iter(), stamp_ns);
+            Ok(Took { updates: 0, cursor: Some(last.to_string()), stamp_ns })
+        }
+    }
 }
 
 /// Somebody else's messages.

@@ -13,11 +13,14 @@ use crate::{
 
 mod envelope;
 mod exchange;
+mod http;
 mod long_polling;
 pub(crate) mod mapping;
 pub(crate) mod message;
+mod ndjson;
 mod polling;
 mod request;
+mod response;
 mod sse;
 pub mod verify;
 mod websocket;
@@ -33,6 +36,7 @@ pub fn keys(kind: Transport) -> &'static [&'static str] {
         Transport::Polling => polling::KEYS,
         Transport::LongPolling => long_polling::KEYS,
         Transport::Sse => sse::KEYS,
+        Transport::Ndjson => ndjson::KEYS,
         Transport::WebSocket => websocket::KEYS,
     }
 }
@@ -43,6 +47,7 @@ pub fn http(kind: Transport) -> &'static [Http] {
         Transport::Polling => polling::HTTP,
         Transport::LongPolling => long_polling::HTTP,
         Transport::Sse => sse::HTTP,
+        Transport::Ndjson => ndjson::HTTP,
         Transport::WebSocket => websocket::HTTP,
     }
 }
@@ -53,6 +58,7 @@ pub fn carriers(kind: Transport) -> &'static [Carrier] {
         Transport::Polling => polling::CARRIERS,
         Transport::LongPolling => long_polling::CARRIERS,
         Transport::Sse => sse::CARRIERS,
+        Transport::Ndjson => ndjson::CARRIERS,
         Transport::WebSocket => websocket::CARRIERS,
     }
 }
@@ -63,6 +69,7 @@ pub fn conflict(kind: Transport, options: &TransportOptions) -> Option<Conflict>
         Transport::Polling => polling::conflict(options),
         Transport::LongPolling => long_polling::conflict(options),
         Transport::Sse => sse::conflict(options),
+        Transport::Ndjson => ndjson::conflict(options),
         Transport::WebSocket => websocket::conflict(options),
     }
 }
@@ -82,6 +89,7 @@ pub fn schemes(kind: Transport) -> &'static [&'static str] {
         Transport::Polling => polling::SCHEMES,
         Transport::LongPolling => long_polling::SCHEMES,
         Transport::Sse => sse::SCHEMES,
+        Transport::Ndjson => ndjson::SCHEMES,
         Transport::WebSocket => websocket::SCHEMES,
     }
 }
@@ -93,6 +101,7 @@ pub fn peer_keys(kind: Transport) -> &'static [&'static str] {
         Transport::Polling => polling::PEER_KEYS,
         Transport::LongPolling => long_polling::PEER_KEYS,
         Transport::Sse => sse::PEER_KEYS,
+        Transport::Ndjson => ndjson::PEER_KEYS,
         Transport::WebSocket => websocket::PEER_KEYS,
     }
 }
@@ -103,6 +112,7 @@ pub fn label(kind: Transport, options: &TransportOptions) -> String {
         Transport::Polling => polling::label(options),
         Transport::LongPolling => long_polling::label(options),
         Transport::Sse => sse::label(options),
+        Transport::Ndjson => ndjson::label(options),
         Transport::WebSocket => websocket::label(options),
     }
 }
@@ -113,6 +123,7 @@ pub fn initiator(kind: Transport) -> Initiator {
         Transport::Polling => polling::INITIATOR,
         Transport::LongPolling => long_polling::INITIATOR,
         Transport::Sse => sse::INITIATOR,
+        Transport::Ndjson => ndjson::INITIATOR,
         Transport::WebSocket => websocket::INITIATOR,
     }
 }
@@ -123,6 +134,7 @@ pub fn model(kind: Transport, options: &TransportOptions) -> Model {
         Transport::Polling => polling::model(options),
         Transport::LongPolling => long_polling::model(options),
         Transport::Sse => sse::model(options),
+        Transport::Ndjson => ndjson::model(options),
         Transport::WebSocket => websocket::model(options),
     }
 }
@@ -133,6 +145,7 @@ pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
         Transport::Polling => polling::drain(options),
         Transport::LongPolling => long_polling::drain(options),
         Transport::Sse => sse::drain(options),
+        Transport::Ndjson => ndjson::drain(options),
         Transport::WebSocket => websocket::drain(options),
     }
 }
@@ -143,6 +156,7 @@ pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
         Transport::Polling => polling::coalesces(options),
         Transport::LongPolling => long_polling::coalesces(options),
         Transport::Sse => sse::coalesces(options),
+        Transport::Ndjson => ndjson::coalesces(options),
         Transport::WebSocket => websocket::coalesces(options),
     }
 }
@@ -153,6 +167,7 @@ pub fn acts_on_a_timetable(kind: Transport) -> bool {
         Transport::Polling => polling::ACTS_ON_A_TIMETABLE,
         Transport::LongPolling => long_polling::ACTS_ON_A_TIMETABLE,
         Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
+        Transport::Ndjson => ndjson::ACTS_ON_A_TIMETABLE,
         Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
     }
 }
@@ -165,6 +180,7 @@ pub async fn run(client: Client) {
         Transport::Polling => polling::run(&client, &mut stands).await,
         Transport::LongPolling => long_polling::run(&client, &mut stands).await,
         Transport::Sse => sse::run(&client, &mut stands).await,
+        Transport::Ndjson => ndjson::run(&client, &mut stands).await,
         Transport::WebSocket => websocket::run(&client, &mut stands).await,
     };
     match ran {
@@ -180,6 +196,7 @@ pub fn heartbeat_bytes(kind: Transport) -> u64 {
         Transport::Polling => polling::HEARTBEAT_BYTES,
         Transport::LongPolling => long_polling::HEARTBEAT_BYTES,
         Transport::Sse => sse::HEARTBEAT_BYTES,
+        Transport::Ndjson => ndjson::HEARTBEAT_BYTES,
         Transport::WebSocket => websocket::HEARTBEAT_BYTES,
     }
 }

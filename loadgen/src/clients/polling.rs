@@ -143,11 +143,12 @@ fn path(client: &Client, cursor: Option<&str>) -> String {
     if client.worker.mapping.is_some() || client.worker.listening.is_some() || given.contains('?') {
         return request::fill_cursor(given, cursor);
     }
-    match (cursor, client.plan().options.mode) {
+    let path = match (cursor, client.plan().options.mode) {
         (None, _) => given.to_owned(),
         (Some(after), PollMode::Since) => format!("{given}?after={after}"),
         (Some(after), PollMode::Latest) => format!("{given}?after={after}&mode=latest"),
-    }
+    };
+    request::with_symbols(client, path)
 }
 
 #[cfg(test)]

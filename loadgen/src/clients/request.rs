@@ -1,26 +1,58 @@
 //! Requests with the header profile of the scenario; every transport sends the same fields.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use std::io::Read as _;
 
-use crate::worker::{Client, ClientError};
+use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+
+use crate::{
+    plan::{Compression, Http},
+    worker::{Client, ClientError},
+};
+
+/// A bound for what a compressed body may become.
+const LONGEST_BODY: u64 = 256 << 20;
 
 /// A GET request for `path` with the profile's header fields and those that the transport adds or replaces.
+///
+/// Over HTTP/2 the host is in the target and fields about the connection are left out (RFC 9113 section 8.2.2).
 pub(super) fn get<B>(
     client: &Client,
     path: &str,
     own: &[(&'static str, String)],
     body: B,
 ) -> Result<Request<B>, ClientError> {
-    let mut request = Request::builder().method("GET").uri(path).body(body)?;
+    build(client, Method::GET, path, own, body)
+}
+
+/// [`get`] with a method of its own.
+pub(super) fn build<B>(
+    client: &Client,
+    method: Method,
+    path: &str,
+    own: &[(&'static str, String)],
+    body: B,
+) -> Result<Request<B>, ClientError> {
+    let endpoint = client.endpoint();
+    let multiplexed = client.plan().options.http != Http::H1;
+    let target = if multiplexed { format!("{}{path}", endpoint.origin()) } else { path.to_owned() };
+    let mut request = Request::builder().method(method).uri(target).body(body)?;
     let headers = request.headers_mut();
-    let profile = &client.plan().headers;
-    headers.insert(header::HOST, value(&client.endpoint().authority)?);
-    for (name, text) in profile {
+    if multiplexed {
+        *request.version_mut() = http::Version::HTTP_2;
+    } else {
+        headers.insert(header::HOST, value(&endpoint.authority)?);
+    }
+    let headers = request.headers_mut();
+    for (name, text) in &client.plan().headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
         headers.append(name, value(text)?);
     }
     for (name, text) in own {
         headers.insert(HeaderName::from_static(name), value(text)?);
+    }
+    if multiplexed {
+        headers.remove(header::CONNECTION);
     }
     Ok(request)
 }
@@ -29,13 +61,34 @@ fn value(text: &str) -> Result<HeaderValue, ClientError> {
     Ok(HeaderValue::from_str(text).map_err(http::Error::from)?)
 }
 
-/// Refuses a body that the clients would have to inflate: its bytes would be no longer those of the messages.
-pub(super) fn refuse_coding(headers: &HeaderMap) -> Result<(), ClientError> {
+/// Whether a body is compressed (RFC 9110 section 8.4). One that was not asked for is refused: its bytes would be no
+/// longer those of the messages.
+pub(super) fn is_gzip(headers: &HeaderMap, asked: Compression) -> Result<bool, ClientError> {
     match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if coding == "gzip" && asked == Compression::Gzip => Ok(true),
         Some(coding) if coding != "identity" => {
             Err(ClientError::Coding(String::from_utf8_lossy(coding.as_bytes()).into_owned()))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(false),
+    }
+}
+
+/// A gzip body as it was, and no longer than that (RFC 1952).
+pub(super) fn inflated(body: &[u8]) -> Result<Vec<u8>, ClientError> {
+    let mut whole = Vec::new();
+    let mut decoder = GzDecoder::new(body).take(LONGEST_BODY);
+    decoder.read_to_end(&mut whole).map_err(ClientError::Inflate)?;
+    Ok(whole)
+}
+
+/// `path` with the client's symbols, where it wants some of them only.
+pub(super) fn with_symbols(client: &Client, path: String) -> String {
+    match client.symbols() {
+        Some(symbols) => {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            format!("{path}{mark}symbols={}", symbols.join(","))
+        }
+        None => path,
     }
 }
 
@@ -75,11 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_answer_is_refused() {
+    fn a_compressed_answer_is_taken_only_if_it_was_asked_for() {
         let of = |coding: &'static str| {
             HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(coding))])
         };
-        assert!(refuse_coding(&of("gzip")).is_err());
-        assert!(refuse_coding(&of("identity")).is_ok() && refuse_coding(&HeaderMap::new()).is_ok());
+        let check = |headers: &HeaderMap, asked, expected: Option<bool>| {
+            assert_eq!(is_gzip(headers, asked).ok(), expected);
+        };
+        check(&of("gzip"), Compression::None, None);
+        check(&of("gzip"), Compression::Gzip, Some(true));
+        check(&of("br"), Compression::Gzip, None);
+        check(&of("identity"), Compression::None, Some(false));
+        check(&HeaderMap::new(), Compression::Gzip, Some(false));
     }
 }

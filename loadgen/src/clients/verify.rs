@@ -9,6 +9,7 @@ use ticker::{QuoteView, Transport, clock};
 use crate::{control::Control, endpoint::Endpoint};
 
 mod long_polling;
+mod ndjson;
 mod polling;
 mod sse;
 mod websocket;
@@ -209,6 +210,7 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         Transport::Polling => polling::verify(endpoint, findings).await,
         Transport::LongPolling => long_polling::verify(endpoint, findings).await,
         Transport::Sse => sse::verify(endpoint, findings).await,
+        Transport::Ndjson => ndjson::verify(endpoint, findings).await,
         Transport::WebSocket => websocket::verify(endpoint, findings).await,
     }
 }

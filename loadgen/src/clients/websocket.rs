@@ -1,30 +1,30 @@
-//! WebSocket: one upgraded connection; tokio-tungstenite on the counting stream.
+//! WebSocket: one upgraded connection, or one stream of an HTTP/2 connection; frames on the counting stream.
+
+mod frames;
+mod handshake;
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use measurement::result::{Model, ModelKind};
 use ticker::clock;
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{Message, handshake::client::generate_key, protocol::WebSocketConfig},
-};
+use wire::Bodies;
 
+use self::frames::{Frames, Said};
 use super::{
     Conflict, Ran,
+    http::Http,
     message::{self, Incoming},
-    request,
 };
 use crate::{
-    plan::{Carrier, Deflate, Encoding, Http, TransportOptions},
+    plan::{Carrier, Deflate, Encoding, Http as Version, TransportOptions},
     scenario::headers::Initiator,
-    socket::{Socket, Wire},
+    socket::Socket,
     worker::{Client, ClientError},
 };
 
 pub(super) const INITIATOR: Initiator = Initiator::WebSocket;
 pub(super) const KEYS: &[&str] = &["http", "tls", "encoding", "deflate"];
-pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
@@ -33,10 +33,8 @@ pub(super) const HEARTBEAT_BYTES: u64 = 8;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 const PATH: &str = "/ws";
-const SUBPROTOCOL: &str = "ticker.json.v1";
-/// tungstenite's own default of 128 KiB costs 137 kB and 3.4 times the processor time for each client.
-const READ_BUFFER: usize = 4096;
-const LONGEST_MESSAGE: usize = 16 << 20;
+/// Longest wait for the server's answer to our close frame.
+const CLOSING_TIME: Duration = Duration::from_secs(3);
 
 pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
     None
@@ -69,25 +67,58 @@ pub(super) fn coalesces(_options: &TransportOptions) -> bool {
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
-    let socket = client.connect().await.map_err(ClientError::Connect)?;
-    let ran = converse(client, stands, &socket, from_ns).await;
-    client.finish(socket).await;
+    let path = path(client);
+    if client.plan().options.http == Version::H1 {
+        let socket = client.connect(Bodies::Frames).await.map_err(ClientError::Connect)?;
+        let ran = async {
+            let frames = handshake::upgrade(client, &socket, &path).await?;
+            converse(client, stands, (frames, &socket), from_ns).await
+        };
+        let ran = ran.await;
+        client.finish(socket).await;
+        return ran;
+    }
+    let mut http = Http::open(client, Bodies::Frames).await?;
+    let ran = async {
+        http.await_extended_connect(client).await?;
+        let frames = handshake::connect(client, &mut http, &path).await?;
+        let socket = Rc::clone(http.socket());
+        converse(client, stands, (frames, &socket), from_ns).await
+    };
+    let ran = ran.await;
+    http.close(client).await;
     ran
 }
 
-async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_ns: u64) -> Ran {
-    let mut stream = upgrade(client, socket).await?;
+/// The url's path and query, or the reference server's; symbols are said in a message.
+fn path(client: &Client) -> String {
+    match (&client.endpoint().path, client.symbols()) {
+        (Some(path), _) => path.clone(),
+        (None, None) => PATH.to_owned(),
+        (None, Some(_)) => format!("{PATH}?symbols="),
+    }
+}
+
+async fn converse(
+    client: &Client,
+    stands: &mut bool,
+    (mut frames, socket): (Frames, &Socket),
+    from_ns: u64,
+) -> Ran {
     match &client.plan().peer {
         // Somebody else's stream stands once it was told what is wanted.
         Some(peer) => {
             for text in &peer.open.send {
-                say(&mut stream, socket, &text.filled).await?;
+                say(&mut frames, socket, &text.filled).await?;
             }
         }
-        // The first message is the snapshot: with it the stream stands.
+        // With the snapshot of what it wants the stream stands.
         None => {
-            let first = stream.next().await.ok_or(ClientError::Closed)??;
-            take(client, socket, &first)?;
+            if let Some(symbols) = client.symbols() {
+                subscribe(&mut frames, socket, &symbols).await?;
+            }
+            let first = frames.next().await?;
+            take(client, socket, &frames, &first)?;
         }
     }
     *stands = true;
@@ -95,24 +126,38 @@ async fn converse(client: &Client, stands: &mut bool, socket: &Rc<Socket>, from_
     let mut closing = pin!(client.closing());
     let mut keepalive = KeepAlive::of(client);
     loop {
-        let message = tokio::select! {
+        let said = tokio::select! {
             biased;
-            message = stream.next() => message.ok_or(ClientError::Closed)??,
+            said = frames.next() => said?,
             () = &mut closing => break,
             () = keepalive.due(client) => {
-                keepalive.send(client, &mut stream, socket).await?;
+                keepalive.send(client, &mut frames, socket).await?;
                 continue;
             }
         };
-        take(client, socket, &message)?;
+        if let Said::Close(code) = &said {
+            client.closed(*code, None);
+            return Err(ClientError::Closed);
+        }
+        take(client, socket, &frames, &said)?;
     }
-    close(stream, client, socket).await
+    close(frames, client, socket).await
+}
+
+/// The stream begins with the snapshot of nothing; what is wanted comes in a message.
+async fn subscribe(frames: &mut Frames, socket: &Socket, symbols: &[String]) -> Ran {
+    frames.next().await?;
+    socket.claim(0).ok_or(ClientError::Unscanned)?;
+    say(frames, socket, &serde_json::json!({ "subscribe": symbols }).to_string()).await
 }
 
 /// Sends a text message. Nothing that a client says is an update.
-async fn say(stream: &mut WebSocketStream<Wire>, socket: &Socket, text: &str) -> Ran {
-    stream.send(Message::text(text)).await?;
-    socket.claim_sent().ok_or(ClientError::Unscanned)?;
+async fn say(frames: &mut Frames, socket: &Socket, text: &str) -> Ran {
+    frames.text(text).await?;
+    // In a stream of HTTP/2 it is written by the connection's own task.
+    while socket.claim_sent().is_none() {
+        tokio::task::yield_now().await;
+    }
     Ok(())
 }
 
@@ -140,78 +185,56 @@ impl KeepAlive {
         client.worker.pacer.at(self.next_ns).await;
     }
 
-    async fn send(&mut self, client: &Client, stream: &mut WebSocketStream<Wire>, socket: &Socket) -> Ran {
+    async fn send(&mut self, client: &Client, frames: &mut Frames, socket: &Socket) -> Ran {
         self.put_off(client);
         let Some(keepalive) = client.plan().peer.as_ref().and_then(|peer| peer.open.keepalive.as_ref())
         else {
             return Ok(());
         };
         match keepalive.send.filled.as_str() {
-            "ping" => Ok(stream.send(Message::Ping(bytes::Bytes::new())).await?),
-            text => say(stream, socket, text).await,
+            "ping" => frames.ping().await,
+            text => say(frames, socket, text).await,
         }
-    }
-}
-
-async fn upgrade(client: &Client, socket: &Rc<Socket>) -> Result<WebSocketStream<Wire>, ClientError> {
-    let endpoint = client.endpoint();
-    let mut own = vec![
-        ("connection", "Upgrade".to_owned()),
-        ("upgrade", "websocket".to_owned()),
-        ("sec-websocket-version", "13".to_owned()),
-        ("sec-websocket-key", generate_key()),
-    ];
-    let offered = subprotocols(client);
-    if !offered.is_empty() {
-        own.push(("sec-websocket-protocol", offered));
-    }
-    if !client.plan().sets_origin() {
-        own.push(("origin", endpoint.origin()));
-    }
-    let scheme = if endpoint.is_secure() { "wss" } else { "ws" };
-    let path = endpoint.path.as_deref().unwrap_or(PATH);
-    let request = request::get(client, &format!("{scheme}://{}{path}", endpoint.authority), &own, ())?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(LONGEST_MESSAGE));
-    let (stream, response) = client_async_with_config(request, socket.wire(), Some(config)).await?;
-    match response.status() {
-        http::StatusCode::SWITCHING_PROTOCOLS => Ok(stream),
-        found => Err(ClientError::Status { found, expected: "101" }),
-    }
-}
-
-/// What is offered: the scenario's subprotocols, or the ticker's own to a server that speaks it.
-fn subprotocols(client: &Client) -> String {
-    match &client.plan().peer {
-        Some(peer) if !peer.open.subprotocols.is_empty() => peer.open.subprotocols.join(", "),
-        Some(_) if client.worker.mapping.is_some() || client.worker.listening.is_some() => String::new(),
-        Some(_) | None => SUBPROTOCOL.to_owned(),
     }
 }
 
 /// Records one message.
-fn take(client: &Client, socket: &Socket, message: &Message) -> Ran {
-    let text = match message {
-        Message::Text(text) => text.as_bytes(),
-        // Some servers send their JSON as binary.
-        Message::Binary(bytes) => bytes,
-        Message::Close(_) => return Err(ClientError::Closed),
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
+fn take(client: &Client, socket: &Socket, frames: &Frames, said: &Said) -> Ran {
+    let bytes = match said {
+        Said::Message(bytes) => bytes,
+        Said::Close(_) => return Err(ClientError::Closed),
+        Said::Control => return Ok(()),
     };
-    message::take(client, &Incoming::of(text), |payload| socket.claim(payload).map(|unit| unit.stamp_ns))?;
+    message::take(client, &Incoming::of(bytes), |payload| {
+        let unit = if frames.are_compressed() {
+            socket.claim_share(payload, bytes.len() as u64)
+        } else {
+            socket.claim(payload)
+        };
+        unit.map(|unit| unit.stamp_ns)
+    })?;
     Ok(())
 }
 
 /// The close handshake (RFC 6455 section 7.1.2): our close frame, then what is still on its way, then theirs.
-async fn close(mut stream: WebSocketStream<Wire>, client: &Client, socket: &Socket) -> Ran {
-    stream.send(Message::Close(None)).await?;
-    while let Some(Ok(message)) = stream.next().await {
-        match take(client, socket, &message) {
-            Err(ClientError::Closed) => {}
-            taken => taken?,
+async fn close(mut frames: Frames, client: &Client, socket: &Socket) -> Ran {
+    let from_ns = clock::now_ns();
+    frames.close().await?;
+    let answered = async {
+        loop {
+            match frames.next().await {
+                Ok(Said::Close(code)) => return Ok(Some(code)),
+                Ok(said) => take(client, socket, &frames, &said)?,
+                Err(_) => return Ok(None),
+            }
         }
+    };
+    match tokio::time::timeout(CLOSING_TIME, answered).await {
+        Ok(Ok(Some(code))) => client.closed(code, Some(from_ns)),
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(None)) | Err(_) => client.unclosed(),
     }
+    // tungstenite ends its stream only when it is asked once more.
+    let _ = tokio::time::timeout(CLOSING_TIME, frames.next()).await;
     Ok(())
 }

@@ -177,7 +177,7 @@ impl Resolver<'_> {
         let mut draft = point.draft(clients::http(entry.kind)[0]);
         draft.feed.seed = seed;
         self.check_options(entry, &draft.options)?;
-        self.check_symbols_per_client(draft.feed.symbols)?;
+        draft.load.symbols_per_client = self.symbols_per_client(draft.feed.symbols)?;
         let allowed = self.allows_remote(entry.own);
         let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
         if peer.as_ref().is_some_and(|peer| peer.remote) {
@@ -268,25 +268,18 @@ impl Resolver<'_> {
         })
     }
 
-    fn check_symbols_per_client(&self, symbols: u32) -> Result<(), ScenarioError> {
-        let Some(given) = &self.file.load.symbols_per_client else {
-            return Ok(());
-        };
-        if given.value == i128::from(symbols) {
-            return Ok(());
-        }
-        let problem = if (1..i128::from(symbols)).contains(&given.value) {
-            let what = format!("`symbols_per_client = {}` of {symbols} symbols", given.value);
-            Problem::NotSupported { what, advice: "leave it out: every client sees every symbol".to_owned() }
-        } else {
-            Problem::OutOfRange {
+    /// Symbols that each client wants: all, unless the file says fewer.
+    fn symbols_per_client(&self, symbols: u32) -> Result<u32, ScenarioError> {
+        let Some(given) = &self.file.load.symbols_per_client else { return Ok(symbols) };
+        u32::try_from(given.value).ok().filter(|wanted| (1..=symbols).contains(wanted)).ok_or_else(|| {
+            let problem = Problem::OutOfRange {
                 key: "load.symbols_per_client".to_owned(),
                 found: given.value.to_string(),
-                expected: format!("{symbols}, the number of symbols"),
+                expected: format!("1 to {symbols}, the number of symbols"),
                 advice: "leave it out: every client sees every symbol".to_owned(),
-            }
-        };
-        Err(self.sources.error(problem, given.span.clone(), "this number"))
+            };
+            self.sources.error(problem, given.span.clone(), "this number")
+        })
     }
 
     /// The profile's name and the fields of one request.

@@ -23,6 +23,7 @@ impl Default for Draft {
     fn default() -> Self {
         let load = Load {
             clients: 200,
+            symbols_per_client: u32::MAX,
             connect_over: Duration::from_secs(1),
             warmup: Duration::from_secs(3),
             measure: Duration::from_secs(10),

@@ -23,7 +23,7 @@ use crate::{
     control::{Answer, Control},
     endpoint::Endpoint,
     plan::{
-        VariantPlan,
+        Http, VariantPlan,
         peer::{self, ClockKind, Peer, Secret},
     },
     process::{self, Cores},
@@ -115,7 +115,7 @@ impl PeerServer {
 
     /// A server that is there already would be measured in the new one's place.
     async fn must_be_free(&self) -> Result<(), TargetError> {
-        if self.endpoint.connect().await.is_err() {
+        if self.endpoint.connect(Http::H1).await.is_err() {
             return Ok(());
         }
         let found = format!("a server at {} before the command was started", self.endpoint.address);
@@ -148,7 +148,7 @@ impl PeerServer {
     async fn ask(&self, path: Option<&str>) -> Result<(), String> {
         let shown = |error: io::Error| format!("{error} at {}", self.endpoint.address);
         let Some(path) = path else {
-            return self.endpoint.connect().await.map(drop).map_err(shown);
+            return self.endpoint.connect(Http::H1).await.map(drop).map_err(shown);
         };
         let mut control = Control::open(&self.endpoint).await.map_err(shown)?;
         let status = control.ask(path, &[]).await.map_err(shown)?.status;

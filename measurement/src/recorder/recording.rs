@@ -41,6 +41,8 @@ impl Recording {
             (&mut mine.action_lag, &theirs.action_lag),
             (&mut mine.connect, &theirs.connect),
             (&mut mine.first_update, &theirs.first_update),
+            (&mut mine.close, &theirs.close),
+            (&mut mine.rearm, &theirs.rearm),
         ] {
             mine.merge(theirs);
         }

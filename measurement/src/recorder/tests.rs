@@ -16,7 +16,14 @@ fn frame(coalesces: bool) -> Frame {
         ..FeedSettings::default()
     };
     let table = Arc::new(Timetable::new(&feed, 3_000 * MS).unwrap());
-    Frame { table, t0_ns: T0, window: 100 * MS..1_100 * MS, coalesces, asked: false }
+    Frame {
+        table,
+        t0_ns: T0,
+        window: 100 * MS..1_100 * MS,
+        coalesces,
+        asked: false,
+        subscriptions: Default::default(),
+    }
 }
 
 fn push(recorder: &mut Recorder, seq: u64, delay_ms: u64) {

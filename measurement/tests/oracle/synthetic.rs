@@ -48,6 +48,7 @@ impl Feed {
             window: self.window.clone(),
             coalesces,
             asked: false,
+            subscriptions: Default::default(),
         };
         Recorder::new(frame, clients, false)
     }

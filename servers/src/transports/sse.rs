@@ -3,7 +3,7 @@
 //! Each quote is a block of text (WHATWG HTML section 9.2) in a chunk of its own (RFC 9112 section 7.1). The
 //! `id` of the last block is all that a client needs to come back: it sends it as `Last-Event-ID`.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration, vec};
+use std::{convert::Infallible, sync::Arc, vec};
 
 use axum::{
     Router,
@@ -16,8 +16,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
-use ticker::{Transport, clock};
-use tokio::time::{Sleep, sleep};
+use ticker::Transport;
 
 use super::{heartbeat::Heartbeat, refuse, select};
 use crate::{

@@ -10,7 +10,7 @@ use tokio_tungstenite::{
 };
 
 use super::Findings;
-use crate::{control::Control, endpoint::Endpoint, stream::Stream};
+use crate::{control::Control, endpoint::Endpoint, plan::Http, stream::Stream};
 
 const SECTION: &str = "GET /ws: WebSocket";
 const PATH: &str = "/ws";
@@ -86,7 +86,7 @@ async fn open(
         .header("origin", endpoint.origin())
         .body(())
         .map_err(io::Error::other)?;
-    match client_async(request, endpoint.connect().await?).await {
+    match client_async(request, endpoint.connect(Http::H1).await?).await {
         Ok((stream, _)) => {
             findings.hold("websocket.handshake", SECTION, true, "", "");
             Ok(Some(stream))
