@@ -342,8 +342,7 @@ impl Socket {
             without_nodelay: u64::from(self.stream.borrow().tcp().nodelay().is_ok_and(|nodelay| !nodelay)),
             ..Books::default()
         };
-        let info =
-            self.with_fd(|fd| Some((wire::kernel::tcp_info(fd).ok()?, wire::kernel::unread(fd).ok()?)));
+        let info = self.with_fd(wire::kernel::at_one_instant);
         if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
             let received = info.received();
             books.check.add(

@@ -13,8 +13,9 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
+    time::timeout,
 };
 use wire::kernel;
 
@@ -22,34 +23,35 @@ use crate::{
     patience::Patience,
     registry::{Record, Registry, Verdict},
     stats::Mismatch,
+    tasks::Tasks,
 };
 
-/// Times that the kernel is asked again because bytes came in between two of its answers.
-const MOST_ATTEMPTS: usize = 8;
+/// How long a peer may go on talking after our end.
+const LONGEST_LINGER: Duration = Duration::from_secs(1);
+
+/// States after the peer's FIN: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING (`linux/tcp_states.h`).
+const PEER_ENDED: [u8; 5] = [6, 7, 8, 9, 11];
 
 /// The state of a socket that was reset, or closed by both sides (`linux/tcp_states.h`).
 const TCP_CLOSE: u8 = 7;
 
 /// An accepted socket with its counters.
 pub(crate) struct Connection {
+    /// Taken when the connection is dropped.
+    account: Option<Account>,
+    patience: Patience,
+    tasks: Tasks,
+}
+
+/// A socket, its counters, and what the kernel says of them; it is closed when the account is.
+struct Account {
     socket: TcpStream,
     record: Arc<Record>,
     registry: Arc<Registry>,
-    patience: Patience,
     verdict: Option<Verdict>,
 }
 
-impl Connection {
-    /// Counts into `record`, which `registry` handed out for this socket.
-    pub(crate) fn new(
-        socket: TcpStream,
-        record: Arc<Record>,
-        registry: Arc<Registry>,
-        limit: Duration,
-    ) -> Self {
-        Self { socket, record, registry, patience: Patience::new(limit), verdict: None }
-    }
-
+impl Account {
     /// Compares our counters with the kernel's, once: before our FIN, which the kernel would count too.
     fn compare_once(&mut self) {
         if self.verdict.is_none() {
@@ -57,9 +59,51 @@ impl Connection {
         }
     }
 
+    /// Says that nothing more will be sent, and reads what the peer still says: closing with bytes unread would
+    /// reset the connection, and a reset can overtake our last bytes (RFC 9112 section 9.6).
+    async fn linger(mut self) {
+        self.compare_once();
+        if self.socket.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = [0; 512];
+        let reading = async {
+            while let Ok(read @ 1..) = self.socket.read(&mut rest).await {
+                self.record.read(&rest[..read]);
+            }
+        };
+        let _ = timeout(LONGEST_LINGER, reading).await;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.compare_once();
+        self.registry.close(&self.record, self.verdict.take().unwrap_or(Verdict::Unknown));
+    }
+}
+
+impl Connection {
+    /// Counts into `record`, which `registry` handed out for this socket. What is left to do when it is dropped
+    /// becomes one of `tasks`.
+    pub(crate) fn new(
+        socket: TcpStream,
+        record: Arc<Record>,
+        registry: Arc<Registry>,
+        limit: Duration,
+        tasks: Tasks,
+    ) -> Self {
+        let account = Some(Account { socket, record, registry, verdict: None });
+        Self { account, patience: Patience::new(limit), tasks }
+    }
+
+    fn account(&mut self) -> &mut Account {
+        self.account.as_mut().expect("it is taken by drop only")
+    }
+
     /// What a read without bytes means: wait, or give up on a request head that takes too long.
     fn out_of_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(heads) = self.record.heads() else {
+        let Some(heads) = self.account().record.heads() else {
             self.patience.end();
             return Poll::Pending;
         };
@@ -76,13 +120,14 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let Poll::Ready(result) = Pin::new(&mut this.socket).poll_read(context, buffer) else {
+        let Poll::Ready(result) = Pin::new(&mut this.account().socket).poll_read(context, buffer) else {
             return this.out_of_patience(context);
         };
         let bytes = &buffer.filled()[before..];
         if !bytes.is_empty() {
-            this.record.read(bytes);
-            if let Some(heads) = this.record.heads() {
+            let record = &this.account().record;
+            record.read(bytes);
+            if let Some(heads) = record.heads() {
                 this.patience.bytes_came(heads);
             }
         }
@@ -100,10 +145,14 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let moved = ready!(Pin::new(&mut this.socket).poll_write_vectored(context, buffers))?;
+        let account = self.get_mut().account();
+        let Poll::Ready(moved) = Pin::new(&mut account.socket).poll_write_vectored(context, buffers) else {
+            account.record.stalled();
+            return Poll::Pending;
+        };
+        let moved = moved?;
         if moved > 0 {
-            this.record.written(buffers, moved);
+            account.record.written(buffers, moved);
         }
         Poll::Ready(Ok(moved))
     }
@@ -111,31 +160,37 @@ impl AsyncWrite for Connection {
     // Without this hyper would copy all buffers into one before it writes: the wrapper would change what it
     // measures.
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.account.as_ref().is_some_and(|account| account.socket.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+        Pin::new(&mut self.get_mut().account().socket).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.compare_once();
-        Pin::new(&mut this.socket).poll_shutdown(context)
+        let account = self.get_mut().account();
+        account.compare_once();
+        Pin::new(&mut account.socket).poll_shutdown(context)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.compare_once();
-        self.registry.close(&self.record, self.verdict.take().unwrap_or(Verdict::Unknown));
+        let Some(account) = self.account.take() else { return };
+        // A peer that has closed, too, has nothing left to say.
+        let ended = kernel::tcp_info(account.socket.as_fd()).is_ok_and(|info| PEER_ENDED.contains(&info.state))
+            && kernel::unread(account.socket.as_fd()).is_ok_and(|unread| unread == 0);
+        // A server that stops has its own limit to waiting.
+        if !ended && !self.tasks.are_stopping() {
+            self.tasks.spawn(account.linger());
+        }
     }
 }
 
 /// The identity over a connection's life so far: written = bytes_sent − bytes_retrans + notsent, and
 /// read + unread = bytes_received less the peer's FIN.
 fn compare(socket: &TcpStream, record: &Record) -> Verdict {
-    let Some((info, unread)) = kernel_figures(socket) else { return Verdict::Unknown };
+    let Some((info, unread)) = kernel::at_one_instant(socket.as_fd()) else { return Verdict::Unknown };
     record.retransmitted(info.total_retrans);
     let (written, read) = record.totals();
     let read_and_unread = read + unread;
@@ -147,18 +202,4 @@ fn compare(socket: &TcpStream, record: &Record) -> Verdict {
         return Verdict::Equal;
     }
     Verdict::Different(Mismatch { written, kernel_written, read_and_unread, kernel_read, state: info.state })
-}
-
-/// TCP_INFO and the number of unread bytes of one instant; `None` if the kernel does not tell.
-fn kernel_figures(socket: &TcpStream) -> Option<(kernel::TcpInfo, u64)> {
-    let socket = socket.as_fd();
-    for _ in 0..MOST_ATTEMPTS {
-        let before = kernel::tcp_info(socket).ok()?;
-        let unread = kernel::unread(socket).ok()?;
-        let after = kernel::tcp_info(socket).ok()?;
-        if (before.bytes_received, before.state) == (after.bytes_received, after.state) {
-            return Some((after, unread));
-        }
-    }
-    None
 }

@@ -37,6 +37,7 @@ pub(crate) struct Record {
     written: AtomicU64,
     read_calls: AtomicU64,
     write_calls: AtomicU64,
+    write_stalls: AtomicU64,
     retransmitted: AtomicU64,
     scanner: Option<Mutex<Scanner>>,
 }
@@ -57,6 +58,7 @@ impl Record {
             written: AtomicU64::new(0),
             read_calls: AtomicU64::new(0),
             write_calls: AtomicU64::new(0),
+            write_stalls: AtomicU64::new(0),
             retransmitted: AtomicU64::new(0),
             scanner: scan.then(scanner),
         }
@@ -97,6 +99,11 @@ impl Record {
                 scanner.http.down(taken, &mut scanner.layers.down).is_ok()
             })
         });
+    }
+
+    /// A write found the socket's buffer full.
+    pub(crate) fn stalled(&self) {
+        self.write_stalls.fetch_add(1, Relaxed);
     }
 
     fn scan(&self, step: impl FnOnce(&mut Scanner) -> bool) {
@@ -170,6 +177,7 @@ impl Sums {
         self.bytes.written += record.written.load(Relaxed);
         self.bytes.read_calls += record.read_calls.load(Relaxed);
         self.bytes.write_calls += record.write_calls.load(Relaxed);
+        self.bytes.write_stalls += record.write_stalls.load(Relaxed);
         if let Some(scanner) = &record.scanner {
             self.layers.add(&lock(scanner).layers);
         }

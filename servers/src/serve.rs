@@ -158,7 +158,8 @@ async fn welcome(
         None => Ok(false),
     };
     let registry = Arc::clone(&app.registry);
-    let connection = Connection::new(socket, Arc::clone(&record), registry, app.settings.header_timeout);
+    let (limit, tasks) = (app.settings.header_timeout, app.tasks.clone());
+    let connection = Connection::new(socket, Arc::clone(&record), registry, limit, tasks);
     match (secure, acceptor) {
         (Ok(true), Some(acceptor)) => {
             // Within this task, so that a slow handshake holds up nobody else.

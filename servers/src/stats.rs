@@ -63,6 +63,9 @@ pub struct ByteStats {
     pub read_calls: u64,
     /// Writes that moved bytes.
     pub write_calls: u64,
+    /// Writes that found the socket's buffer full: the client takes less than it is sent.
+    #[serde(default)]
+    pub write_stalls: u64,
 }
 
 /// Bytes of both directions by layer.
@@ -173,7 +176,7 @@ impl Stats {
         text
     }
 
-    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 19] {
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 20] {
         let Self { connections, bytes, identity, gaps, .. } = self;
         let counter = |name, help, value| (name, "counter", help, value as f64);
         let gauge = |name, help, value| (name, "gauge", help, value as f64);
@@ -199,6 +202,7 @@ impl Stats {
             counter("written_bytes_total", "Bytes written to data connections.", bytes.written),
             counter("read_calls_total", "Reads that moved bytes.", bytes.read_calls),
             counter("write_calls_total", "Writes that moved bytes.", bytes.write_calls),
+            counter("write_stalls_total", "Writes that found the socket's buffer full.", bytes.write_stalls),
             counter("identity_checked_total", "Connections compared with the kernel.", identity.checked),
             counter(
                 "identity_mismatched_total",

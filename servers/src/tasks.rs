@@ -26,6 +26,11 @@ impl Tasks {
         set.spawn(task);
     }
 
+    /// Whether the server has begun to stop.
+    pub(crate) fn are_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// Ends when the server begins to stop.
     pub(crate) fn stopping(&self) -> WaitForCancellationFuture<'_> {
         self.stop.cancelled()

@@ -68,6 +68,25 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
     system::unread(fd)
 }
 
+/// Times that the kernel is asked again because something came in between two of its answers.
+const MOST_ATTEMPTS: usize = 8;
+
+/// [`tcp_info`] and [`unread`] of one instant; `None` if the kernel does not tell, or is never at rest.
+///
+/// Linux reads the state before it locks the socket and the counters after it: a FIN in between is in the count of
+/// bytes and not in the state.
+pub fn at_one_instant(fd: BorrowedFd<'_>) -> Option<(TcpInfo, u64)> {
+    for _ in 0..MOST_ATTEMPTS {
+        let before = tcp_info(fd).ok()?;
+        let unread = unread(fd).ok()?;
+        let after = tcp_info(fd).ok()?;
+        if (before.bytes_received, before.state) == (after.bytes_received, after.state) {
+            return Some((after, unread));
+        }
+    }
+    None
+}
+
 /// Name of the socket's congestion control, `cubic` say.
 pub fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
     system::congestion_control(fd)

@@ -71,7 +71,8 @@ async fn what_makes_no_sense_is_refused_with_the_reason() {
         ("after=two", "after"),
         ("after=1&after=2", "duplicate field `after`"),
         ("after=1&mode=all", "unknown variant `all`"),
-        ("symbols=NOPE", "unknown field `symbols`"),
+        ("symbols=NOPE", "symbol \"NOPE\" is not in the feed"),
+        ("colour=red", "unknown field `colour`"),
     ];
     for (query, reason) in cases {
         let (head, body) = server.get(&format!("/quotes?{query}"), "").await;

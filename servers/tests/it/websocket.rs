@@ -88,7 +88,7 @@ async fn handshakes_that_make_no_sense_are_refused() {
         ("/ws", &[("origin", "null")], 403, "origin"),
         ("/ws?after=5", &[], 400, "after is 5, expected at most 4"),
         ("/ws?after=x", &[], 400, "after"),
-        ("/ws?symbols=NOPE", &[], 400, "symbols"),
+        ("/ws?symbols=NOPE", &[], 400, "symbol"),
         ("/ws", &[("origin", &own)], 101, ""),
         ("/ws", &[("origin", "https://friend.test")], 101, ""),
         ("/ws?after=4", &[], 101, ""),
