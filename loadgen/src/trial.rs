@@ -208,14 +208,8 @@ impl Crew {
             None => Subscriptions::new(variant.feed.symbols, variant.load.symbols_per_client),
             Some(_) => Subscriptions::default(),
         };
-        let frame = Frame {
-            table: Arc::new(table),
-            t0_ns: u64::MAX,
-            window,
-            coalesces,
-            asked,
-            subscriptions,
-        };
+        let frame =
+            Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces, asked, subscriptions };
         let started_ns = clock::now_ns();
         let (stage, stages) = watch::channel(Stage::Connect);
         let clients = variant.load.clients;

@@ -550,6 +550,13 @@ pub enum ClientError {
     /// A body that says that it is compressed and is not.
     #[error("failed to inflate the answer: {0}")]
     Inflate(#[source] io::Error),
+    /// A protocol buffer that is none.
+    #[cfg(feature = "grpc")]
+    #[error("failed to read a message: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    /// A transport of another build.
+    #[error("this build leaves the transport out")]
+    LeftOut,
     /// A line without an end.
     #[error("a line has more than 16 MiB, expected its end before")]
     LongLine,

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod bytes;
-mod findings;
 mod closing;
+mod findings;
 mod sockets;
 
 pub use bytes::{Bytes, Handshake, Kernel, Layers};
-pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use closing::Closing;
+pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use sockets::{SocketOptions, Sockets};
 
 /// Value of [`RunResult::format`] that this version writes.

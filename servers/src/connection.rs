@@ -178,7 +178,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(account) = self.account.take() else { return };
         // A peer that has closed, too, has nothing left to say.
-        let ended = kernel::tcp_info(account.socket.as_fd()).is_ok_and(|info| PEER_ENDED.contains(&info.state))
+        let ended = kernel::tcp_info(account.socket.as_fd())
+            .is_ok_and(|info| PEER_ENDED.contains(&info.state))
             && kernel::unread(account.socket.as_fd()).is_ok_and(|unread| unread == 0);
         // A server that stops has its own limit to waiting.
         if !ended && !self.tasks.are_stopping() {

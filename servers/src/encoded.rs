@@ -24,6 +24,9 @@ pub(crate) struct Encoded {
     pub(crate) line: Bytes,
     /// A message of `ticker.binary.v1`.
     pub(crate) binary: Bytes,
+    /// An event of docs/ticker.proto.
+    #[cfg(feature = "grpc")]
+    pub(crate) protobuf: Bytes,
 }
 
 impl Encoded {
@@ -43,7 +46,17 @@ impl Encoded {
         let json = all.slice(start..end);
         let text = Utf8Bytes::try_from(json.clone()).expect("a quote is ASCII");
         let (event, line, binary) = (all.slice(..event_end), all.slice(start..=end), all.slice(event_end..));
-        Self { seq: quote.due.seq, symbol: quote.due.symbol, json, event, text, line, binary }
+        Self {
+            seq: quote.due.seq,
+            symbol: quote.due.symbol,
+            json,
+            event,
+            text,
+            line,
+            binary,
+            #[cfg(feature = "grpc")]
+            protobuf: ticker::protobuf::encode_quote(quote).into(),
+        }
     }
 }
 

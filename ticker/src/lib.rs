@@ -5,6 +5,8 @@
 
 pub mod binary;
 pub mod clock;
+#[cfg(feature = "grpc")]
+pub mod protobuf;
 pub mod quote;
 pub mod random;
 pub mod schedule;

@@ -19,6 +19,8 @@ pub enum Transport {
     /// The WebSocket protocol (RFC 6455).
     #[serde(rename = "websocket")]
     WebSocket,
+    /// gRPC server streaming.
+    Grpc,
 }
 
 impl Transport {
@@ -33,6 +35,7 @@ impl Transport {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
             Self::WebSocket => "websocket",
+            Self::Grpc => "grpc",
         }
     }
 
@@ -44,6 +47,7 @@ impl Transport {
             Self::Sse => "one long HTTP response, an event for each quote",
             Self::Ndjson => "one long HTTP response, a line for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
+            Self::Grpc => "one call over HTTP/2, a protocol buffer for each quote",
         }
     }
 }

@@ -13,6 +13,11 @@ use crate::{
 
 mod envelope;
 mod exchange;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(not(feature = "grpc"))]
+#[path = "absent.rs"]
+mod grpc;
 mod http;
 mod long_polling;
 pub(crate) mod mapping;
@@ -38,6 +43,19 @@ pub fn keys(kind: Transport) -> &'static [&'static str] {
         Transport::Sse => sse::KEYS,
         Transport::Ndjson => ndjson::KEYS,
         Transport::WebSocket => websocket::KEYS,
+        Transport::Grpc => grpc::KEYS,
+    }
+}
+
+/// The cargo feature that the transport needs and this build leaves out.
+pub fn left_out(kind: Transport) -> Option<&'static str> {
+    match kind {
+        Transport::Grpc => (!cfg!(feature = "grpc")).then_some("grpc"),
+        Transport::Polling
+        | Transport::LongPolling
+        | Transport::Sse
+        | Transport::Ndjson
+        | Transport::WebSocket => None,
     }
 }
 
@@ -49,6 +67,7 @@ pub fn http(kind: Transport) -> &'static [Http] {
         Transport::Sse => sse::HTTP,
         Transport::Ndjson => ndjson::HTTP,
         Transport::WebSocket => websocket::HTTP,
+        Transport::Grpc => grpc::HTTP,
     }
 }
 
@@ -60,6 +79,7 @@ pub fn carriers(kind: Transport) -> &'static [Carrier] {
         Transport::Sse => sse::CARRIERS,
         Transport::Ndjson => ndjson::CARRIERS,
         Transport::WebSocket => websocket::CARRIERS,
+        Transport::Grpc => grpc::CARRIERS,
     }
 }
 
@@ -71,6 +91,7 @@ pub fn conflict(kind: Transport, options: &TransportOptions) -> Option<Conflict>
         Transport::Sse => sse::conflict(options),
         Transport::Ndjson => ndjson::conflict(options),
         Transport::WebSocket => websocket::conflict(options),
+        Transport::Grpc => grpc::conflict(options),
     }
 }
 
@@ -91,6 +112,7 @@ pub fn schemes(kind: Transport) -> &'static [&'static str] {
         Transport::Sse => sse::SCHEMES,
         Transport::Ndjson => ndjson::SCHEMES,
         Transport::WebSocket => websocket::SCHEMES,
+        Transport::Grpc => grpc::SCHEMES,
     }
 }
 
@@ -103,6 +125,7 @@ pub fn peer_keys(kind: Transport) -> &'static [&'static str] {
         Transport::Sse => sse::PEER_KEYS,
         Transport::Ndjson => ndjson::PEER_KEYS,
         Transport::WebSocket => websocket::PEER_KEYS,
+        Transport::Grpc => grpc::PEER_KEYS,
     }
 }
 
@@ -114,6 +137,7 @@ pub fn label(kind: Transport, options: &TransportOptions) -> String {
         Transport::Sse => sse::label(options),
         Transport::Ndjson => ndjson::label(options),
         Transport::WebSocket => websocket::label(options),
+        Transport::Grpc => grpc::label(options),
     }
 }
 
@@ -125,6 +149,7 @@ pub fn initiator(kind: Transport) -> Initiator {
         Transport::Sse => sse::INITIATOR,
         Transport::Ndjson => ndjson::INITIATOR,
         Transport::WebSocket => websocket::INITIATOR,
+        Transport::Grpc => grpc::INITIATOR,
     }
 }
 
@@ -136,6 +161,7 @@ pub fn model(kind: Transport, options: &TransportOptions) -> Model {
         Transport::Sse => sse::model(options),
         Transport::Ndjson => ndjson::model(options),
         Transport::WebSocket => websocket::model(options),
+        Transport::Grpc => grpc::model(options),
     }
 }
 
@@ -147,6 +173,7 @@ pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
         Transport::Sse => sse::drain(options),
         Transport::Ndjson => ndjson::drain(options),
         Transport::WebSocket => websocket::drain(options),
+        Transport::Grpc => grpc::drain(options),
     }
 }
 
@@ -158,6 +185,7 @@ pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
         Transport::Sse => sse::coalesces(options),
         Transport::Ndjson => ndjson::coalesces(options),
         Transport::WebSocket => websocket::coalesces(options),
+        Transport::Grpc => grpc::coalesces(options),
     }
 }
 
@@ -169,6 +197,7 @@ pub fn acts_on_a_timetable(kind: Transport) -> bool {
         Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
         Transport::Ndjson => ndjson::ACTS_ON_A_TIMETABLE,
         Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
+        Transport::Grpc => grpc::ACTS_ON_A_TIMETABLE,
     }
 }
 
@@ -182,6 +211,7 @@ pub async fn run(client: Client) {
         Transport::Sse => sse::run(&client, &mut stands).await,
         Transport::Ndjson => ndjson::run(&client, &mut stands).await,
         Transport::WebSocket => websocket::run(&client, &mut stands).await,
+        Transport::Grpc => grpc::run(&client, &mut stands).await,
     };
     match ran {
         Ok(()) => {}
@@ -198,6 +228,7 @@ pub fn heartbeat_bytes(kind: Transport) -> u64 {
         Transport::Sse => sse::HEARTBEAT_BYTES,
         Transport::Ndjson => ndjson::HEARTBEAT_BYTES,
         Transport::WebSocket => websocket::HEARTBEAT_BYTES,
+        Transport::Grpc => grpc::HEARTBEAT_BYTES,
     }
 }
 

@@ -8,6 +8,8 @@ use ticker::{QuoteView, Transport, clock};
 
 use crate::{control::Control, endpoint::Endpoint};
 
+#[cfg(feature = "grpc")]
+mod grpc;
 mod long_polling;
 mod ndjson;
 mod polling;
@@ -212,6 +214,10 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         Transport::Sse => sse::verify(endpoint, findings).await,
         Transport::Ndjson => ndjson::verify(endpoint, findings).await,
         Transport::WebSocket => websocket::verify(endpoint, findings).await,
+        #[cfg(feature = "grpc")]
+        Transport::Grpc => grpc::verify(endpoint, findings).await,
+        #[cfg(not(feature = "grpc"))]
+        Transport::Grpc => Err(io::Error::other("this build leaves gRPC out")),
     }
 }
 

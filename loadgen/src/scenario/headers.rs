@@ -11,6 +11,8 @@ pub enum Initiator {
     EventSource,
     /// `new WebSocket()`, same origin.
     WebSocket,
+    /// No page at all: a program, since browsers have no API for it.
+    Program,
 }
 
 /// A named set of request header fields.
@@ -42,8 +44,11 @@ impl Profile {
             Self::Authenticated => {
                 let mut fields = browser(initiator);
                 // A page can set the token on a fetch only: neither EventSource nor WebSocket takes header fields.
-                if initiator == Initiator::Fetch {
+                if matches!(initiator, Initiator::Fetch | Initiator::Program) {
                     fields.push(field("Authorization", &format!("Bearer {}", filler(173))));
+                }
+                if initiator == Initiator::Program {
+                    return fields;
                 }
                 fields.push(field("Cookie", &format!("session={}; csrf={}", filler(318), filler(66))));
                 fields
@@ -54,6 +59,8 @@ impl Profile {
 
 const AGENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+/// As long as the names of gRPC libraries are.
+const PROGRAM: &str = "grpc-rust-tickertape/0.1.0";
 const BRANDS: &str = "\"Chromium\";v=\"156\", \"Not)A;Brand\";v=\"24\"";
 /// Stands for the server's own origin: the port is not known yet, but every ephemeral port has five digits.
 const ORIGIN: &str = "http://127.0.0.1:38000";
@@ -65,6 +72,7 @@ fn browser(initiator: Initiator) -> Vec<(String, String)> {
             "text/event-stream",
             &[field("Cache-Control", "no-cache"), field("Pragma", "no-cache")],
         ),
+        Initiator::Program => vec![field("User-Agent", PROGRAM)],
         Initiator::WebSocket => vec![
             field("Pragma", "no-cache"),
             field("Cache-Control", "no-cache"),

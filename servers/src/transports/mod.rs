@@ -2,6 +2,8 @@
 //! on the wire.
 
 mod coding;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod heartbeat;
 mod long_polling;
 mod ndjson;
@@ -29,6 +31,10 @@ pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
         Transport::Sse => sse::routes(),
         Transport::Ndjson => ndjson::routes(),
         Transport::WebSocket => websocket::routes(),
+        #[cfg(feature = "grpc")]
+        Transport::Grpc => grpc::routes(),
+        #[cfg(not(feature = "grpc"))]
+        Transport::Grpc => Router::new(),
     }
 }
 

@@ -1,0 +1,45 @@
+//! Stands where a transport is that this build leaves out; scenarios are refused before anything of it is asked.
+
+use std::time::Duration;
+
+use measurement::result::{Model, ModelKind};
+
+use super::{Conflict, Ran};
+use crate::{
+    plan::{Carrier, Http, TransportOptions},
+    scenario::headers::Initiator,
+    worker::{Client, ClientError},
+};
+
+pub(super) const INITIATOR: Initiator = Initiator::Program;
+pub(super) const KEYS: &[&str] = &[];
+pub(super) const HTTP: &[Http] = &[Http::H2];
+pub(super) const CARRIERS: &[Carrier] = &[];
+pub(super) const SCHEMES: &[&str] = &["https"];
+pub(super) const PEER_KEYS: &[&str] = &[];
+pub(super) const HEARTBEAT_BYTES: u64 = 0;
+pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
+
+pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
+    None
+}
+
+pub(super) fn label(_options: &TransportOptions) -> String {
+    "left out".to_owned()
+}
+
+pub(super) fn model(_options: &TransportOptions) -> Model {
+    Model { kind: ModelKind::Push, period_us: None, expected_delay_us: None }
+}
+
+pub(super) fn drain(_options: &TransportOptions) -> Duration {
+    Duration::from_secs(1)
+}
+
+pub(super) fn coalesces(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) async fn run(_client: &Client, _stands: &mut bool) -> Ran {
+    Err(ClientError::LeftOut)
+}
