@@ -12,7 +12,7 @@ use std::{
 };
 
 use loadgen::{
-    clients::echo::{self, Connection},
+    clients::echo::{self, Agent, Connection},
     endpoint::Endpoint,
     worker::ClientError,
 };
@@ -33,7 +33,7 @@ const DEFLATE: [&str; 2] = ["12.*", "13.*"];
 /// Text that is broken in the middle of a frame: tungstenite finds it when the frame has ended, which is allowed.
 const NON_STRICT: [&str; 2] = ["6.4.3", "6.4.4"];
 const FEWEST_CASES: usize = 240;
-const AGENT: &str = "tickertape";
+const AGENT: Agent<'_> = Agent { name: "tickertape", extensions: None };
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -119,10 +119,11 @@ fn a_report_with_one_fault_is_refused() {
     assert!(judge(&json!({ "agent": { "1.1.1": verdict("OK", "OK") } })).is_err());
 }
 
-/// A server with its echo; it ends with its standard input.
+/// A server with its echo; it ends with its standard input. A ping in the middle of a case that counts messages would
+/// end the case: the suite takes it for the last answer.
 async fn serve(more: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>, String) {
     let mut server = Command::new(assert_cmd::cargo::cargo_bin!("loadgen"))
-        .args(["serve", "--control", "stdio", "--echo", "--scan"])
+        .args(["serve", "--control", "stdio", "--echo", "--scan", "--heartbeat", "10m"])
         .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -218,14 +219,14 @@ async fn client() {
     let mut suite = kosoku("fuzzingserver", "-x", &reports, "127.0.0.1:0");
     let mut suite = suite.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let (address, mut errors) = listening(&mut suite).await;
-    let endpoint = Endpoint::reference(address.parse().unwrap());
+    let endpoint = Endpoint::reference(address.parse().unwrap(), None).unwrap();
     let count = echo::case_count(&endpoint).await.unwrap();
     let mut unreadable = 0;
     for number in 1..=count {
-        let connection = echo::run_case(&endpoint, number, AGENT).await.unwrap();
+        let connection = echo::run_case(&endpoint, number, &AGENT).await.unwrap();
         unreadable += u32::from(hold(number, &connection));
     }
-    echo::update_reports(&endpoint, AGENT).await.unwrap();
+    echo::update_reports(&endpoint, &AGENT).await.unwrap();
     let status = suite.wait().await.unwrap();
     let mut said = String::new();
     errors.read_to_string(&mut said).await.unwrap();

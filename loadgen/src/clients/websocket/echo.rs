@@ -134,9 +134,9 @@ async fn echo(mut frames: Frames, socket: &Socket, found: &mut Connection) -> Re
         let Some(Said { bytes, text }) = said else { continue };
         let length = bytes.len() as u64;
         let compressed = frames.are_compressed();
-        let as_told = |body_bytes: Option<u64>| compressed && body_bytes.is_some() || body_bytes == Some(length);
-        let scanned =
-            if compressed { socket.claim_share(length, length) } else { socket.claim(length) };
+        let as_told =
+            |body_bytes: Option<u64>| compressed && body_bytes.is_some() || body_bytes == Some(length);
+        let scanned = if compressed { socket.claim_share(length, length) } else { socket.claim(length) };
         let scanned = scanned.map(|unit| unit.body_bytes);
         if !as_told(scanned) {
             found.disagreements.push(format!("received {length} bytes, scanned {scanned:?}"));
