@@ -66,8 +66,10 @@ pub enum ScanError {
         /// The frame's opcode.
         found: u8,
     },
-    /// RSV2 or RSV3 (RFC 6455 section 5.2).
-    #[error("frame begins with byte {found:#04x}, expected no reserved bits but RSV1")]
+    /// RSV2 or RSV3 (RFC 6455 section 5.2), or RSV1 on another than a message's first frame (RFC 7692 section 6).
+    #[error(
+        "frame begins with byte {found:#04x}, expected no reserved bits but RSV1 on a message's first frame"
+    )]
     ReservedBits {
         /// The frame's first byte.
         found: u8,

@@ -88,7 +88,9 @@ impl Frames {
 
     fn begin_frame(&mut self) -> Result<Frame, ScanError> {
         let (first, short_length) = (self.head[0], self.head[1] & !MASKED);
-        if first & RESERVED & !RSV1 != 0 {
+        // The first reserved bit marks a compressed message, on its first frame only (RFC 7692 section 6).
+        let free = if matches!(first & 0x0f, 1 | 2) { RSV1 } else { 0 };
+        if first & RESERVED & !free != 0 {
             return Err(ScanError::ReservedBits { found: first });
         }
         let last = first & FIN != 0;
@@ -169,6 +171,7 @@ mod tests {
         check(b"\x82\x01x\x82\x01y", "T2 B1 m1 | T2 B1 m1 |");
         check(b"\x81\x85maskHELLO", "T6 B5 m5 |");
         check(b"\xc1\x02zz", "T2 B2 m2 |");
+        check(b"\x41\x01z\x80\x01z", "T2 B1 T2 B1 m2 |");
     }
 
     #[test]
@@ -204,6 +207,8 @@ mod tests {
         check_fails(b"\x8b\x00", ScanError::Opcode { found: 11 });
         check_fails(b"\xa1\x00", ScanError::ReservedBits { found: 0xa1 });
         check_fails(b"\x91\x00", ScanError::ReservedBits { found: 0x91 });
+        check_fails(b"\xc9\x00", ScanError::ReservedBits { found: 0xc9 });
+        check_fails(b"\x41\x00\xc0\x00", ScanError::ReservedBits { found: 0xc0 });
         check_fails(b"\x09\x00", ScanError::FragmentedControl { opcode: 9 });
         check_fails(&padded(b"\x89\x7e\x00\x7e", 126), ScanError::LongControl { opcode: 9 });
         check_fails(b"\x82\x7f\x80\0\0\0\0\0\0\0", ScanError::FrameLength { found: 1 << 63 });

@@ -31,6 +31,7 @@ pub mod verify;
 mod websocket;
 
 pub use mapping::check_pattern;
+pub use websocket::echo;
 
 /// The reference servers' heartbeat period, the same for every transport.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);

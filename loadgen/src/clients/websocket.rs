@@ -1,5 +1,6 @@
 //! WebSocket: one upgraded connection, or one stream of an HTTP/2 connection; frames on the counting stream.
 
+pub mod echo;
 mod frames;
 mod handshake;
 

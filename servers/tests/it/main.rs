@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "any other message is a failed test")]
 
 mod accounting;
+mod echo;
 mod feed;
 mod limits;
 mod polling;

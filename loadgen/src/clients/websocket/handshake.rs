@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::{client::conn::http1, ext::Protocol};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -24,21 +24,37 @@ use crate::{
 const READ_BUFFER: usize = 8192;
 const EXTENSION: &str = "permessage-deflate";
 
-type Fields = Vec<(&'static str, String)>;
+pub(super) type Fields = Vec<(&'static str, String)>;
 
 /// Upgrades the connection.
 pub(super) async fn upgrade(client: &Client, socket: &Rc<Socket>, path: &str) -> Result<Frames, ClientError> {
-    let key = generate_key();
     let mut own = fields(client);
-    own.push(("connection", "Upgrade".to_owned()));
-    own.push(("upgrade", "websocket".to_owned()));
-    own.push(("sec-websocket-key", key.clone()));
+    own.extend(asking());
+    let request = request::get(client, path, &own, Body::default())?;
+    exchange(socket, request, &own).await
+}
+
+/// The fields that ask for the upgrade.
+pub(super) fn asking() -> [(&'static str, String); 3] {
+    [
+        ("connection", "Upgrade".to_owned()),
+        ("upgrade", "websocket".to_owned()),
+        ("sec-websocket-key", generate_key()),
+    ]
+}
+
+/// Sends the request with the fields that are `own`, and takes the connection over after the right answer.
+pub(super) async fn exchange(
+    socket: &Rc<Socket>,
+    request: Request<Body>,
+    own: &Fields,
+) -> Result<Frames, ClientError> {
+    let key = own.iter().find(|(name, _)| *name == "sec-websocket-key").map_or("", |(_, key)| key.as_str());
     let (mut requests, connection) = http1::Builder::new()
         .max_buf_size(READ_BUFFER)
         .handshake::<_, Body>(TokioIo::new(socket.wire()))
         .await?;
     let connection = tokio::task::spawn_local(connection.without_shutdown());
-    let request = request::get(client, path, &own, Body::default())?;
     let response = requests.send_request(request).await;
     let response = match response {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => response,
@@ -55,7 +71,7 @@ pub(super) async fn upgrade(client: &Client, socket: &Rc<Socket>, path: &str) ->
     let parts = connection.await.map_err(|_| ClientError::Closed)??;
     let rest: Bytes = parts.read_buf;
     let carried = Carried::Own { rest, wire: parts.io.into_inner() };
-    agreed(carried, &own, response.headers()).await
+    agreed(carried, own, response.headers()).await
 }
 
 /// Opens a stream of an HTTP/2 connection.
