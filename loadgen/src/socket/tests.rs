@@ -87,12 +87,12 @@ async fn slow_peer(listener: tokio::net::TcpListener, request: usize) -> Vec<u8>
 #[tokio::test(flavor = "current_thread")]
 async fn partial_writes_and_reads_are_counted_as_they_moved_and_the_kernel_agrees() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint::reference(listener.local_addr().unwrap());
+    let endpoint = Endpoint::reference(listener.local_addr().unwrap(), None).unwrap();
     let body = vec![b'y'; 16 << 20];
     let head = format!("POST /say HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     let request = head.len() + body.len();
     let exchange = async {
-        let socket = Socket::connect(&endpoint, Rc::default()).await.unwrap();
+        let socket = Socket::connect(&endpoint, Rc::default(), Http::H1, Bodies::Whole).await.unwrap();
         let mut wire = socket.wire();
         let (mut sent, mut calls) = (0, 0);
         while sent < request {
