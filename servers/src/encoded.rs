@@ -2,9 +2,13 @@
 //!
 //! It knows formats, not who sends them: no sockets, no cursors.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use ticker::Quote;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -16,6 +20,7 @@ pub(crate) struct Encoded {
     pub(crate) event: Bytes,
     /// The same as checked UTF-8 text.
     pub(crate) text: Utf8Bytes,
+    raw: OnceLock<Arc<RawValue>>,
 }
 
 impl Encoded {
@@ -31,7 +36,13 @@ impl Encoded {
         let event = Bytes::from(event);
         let json = event.slice(start..end);
         let text = Utf8Bytes::try_from(json.clone()).expect("a quote is ASCII");
-        Self { json, event, text }
+        Self { json, event, text, raw: OnceLock::new() }
+    }
+
+    /// The same as a value that serialises to itself; made when it is first asked for.
+    pub(crate) fn raw(&self) -> Arc<RawValue> {
+        let make = || RawValue::from_string(self.text.to_string()).expect("a quote is JSON").into();
+        Arc::clone(self.raw.get_or_init(make))
     }
 }
 
@@ -89,6 +100,7 @@ mod tests {
         quote.encode(120, &mut json);
         assert_eq!(encoded.json, json);
         assert_eq!(encoded.text.as_str().as_bytes(), json);
+        assert_eq!(encoded.raw().get().as_bytes(), json);
         assert_eq!(encoded.event, [b"id: 7\ndata: ", json.as_slice(), b"\n\n"].concat());
     }
 

@@ -17,11 +17,15 @@ pub enum Transport {
     /// The WebSocket protocol (RFC 6455).
     #[serde(rename = "websocket")]
     WebSocket,
+    /// Socket.IO (protocol 5 over Engine.IO 4).
+    #[serde(rename = "socketio")]
+    SocketIo,
 }
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 4] = [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket];
+    pub const ALL: [Self; 5] =
+        [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket, Self::SocketIo];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {
@@ -30,6 +34,7 @@ impl Transport {
             Self::LongPolling => "long-polling",
             Self::Sse => "sse",
             Self::WebSocket => "websocket",
+            Self::SocketIo => "socketio",
         }
     }
 
@@ -40,6 +45,7 @@ impl Transport {
             Self::LongPolling => "the client asks, and the answer is held until there is news",
             Self::Sse => "one long HTTP response, an event for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
+            Self::SocketIo => "polls that become a WebSocket, an event for each quote",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod long_polling;
 mod polling;
+mod socketio;
 mod sse;
 mod websocket;
 
@@ -19,12 +20,14 @@ use ticker::Transport;
 use crate::app::App;
 
 /// The routes of `transport`.
-pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
+pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
     match transport {
         Transport::Polling => polling::routes(),
         Transport::LongPolling => long_polling::routes(),
         Transport::Sse => sse::routes(),
         Transport::WebSocket => websocket::routes(),
+        // A library's service, which wants its state when it is made.
+        Transport::SocketIo => socketio::routes(app),
     }
 }
 

@@ -109,7 +109,7 @@ fn handshake(app: &App, request: &Request) -> Result<(Response, Subscription), B
 }
 
 /// Whether the request comes from no page, from one of this server, or from an allowed one.
-fn origin_is_welcome(headers: &HeaderMap, allowed: &[String]) -> bool {
+pub(super) fn origin_is_welcome(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
