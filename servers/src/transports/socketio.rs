@@ -5,7 +5,7 @@
 //! the log with a cursor of its own and emits what its rooms hold. The library's own way, one `io.to(room).emit(…)`
 //! for everybody, drops what does not fit a client's buffer and does not say whose: quotes would be missing silently.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -64,8 +64,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .ws_max_message_size(LONGEST_MESSAGE)
         .ws_max_frame_size(LONGEST_MESSAGE)
         .build_svc();
-    let shared = Arc::clone(app);
-    io.ns("/", async move |socket: SocketRef, auth: TryData<Auth>| connected(&shared, socket, auth));
+    let feed = Arc::new(Feed { app: Arc::clone(app), names: (0..settings.feed.symbols).map(symbol_name).collect() });
+    io.ns("/", async move |socket: SocketRef, auth: TryData<Auth>| connected(&feed, socket, auth));
 
     let tracker = TaskTracker::new();
     app.tasks.spawn(end_with(Arc::clone(app), io, tracker.clone()));
@@ -94,6 +94,12 @@ async fn end_with(app: Arc<App>, io: SocketIo, tracker: TaskTracker) {
     let _ = timeout(CLOSE_TIMEOUT, tracker.wait()).await;
 }
 
+/// What the sessions of a server share.
+struct Feed {
+    app: Arc<App>,
+    names: HashSet<String>,
+}
+
 /// What a client may send with its namespace's CONNECT packet.
 #[derive(Deserialize)]
 struct Auth {
@@ -107,39 +113,39 @@ struct Refusal {
 }
 
 /// The symbols that a client wants; `None` for all.
-type Wish = Option<BTreeSet<String>>;
+type Wish = Option<HashSet<String>>;
 
 /// A client is in the namespace: it gets a task, and may say what it wants.
-fn connected(app: &Arc<App>, socket: SocketRef, TryData(auth): TryData<Auth>) {
+fn connected(feed: &Arc<Feed>, socket: SocketRef, TryData(auth): TryData<Auth>) {
     // Without `auth`, or with one that means nothing here, it gets everything.
     let asked = auth.ok().and_then(|auth| auth.symbols);
-    let wish = asked.and_then(|symbols| accept(app, &socket, symbols));
-    let (wishes, watched) = watch::channel(wish);
-    let shared = Arc::clone(app);
+    let (wishes, watched) = watch::channel(asked.and_then(|symbols| feed.accept(&socket, symbols)));
+    let (shared, gone) = (Arc::clone(feed), CancellationToken::new());
     socket.on("subscribe", async move |socket: SocketRef, TryData(symbols): TryData<Vec<String>>| {
         match symbols {
             Ok(symbols) => {
-                if let Some(wish) = accept(&shared, &socket, symbols) {
+                if let Some(wish) = shared.accept(&socket, symbols) {
                     wishes.send_replace(Some(wish));
                 }
             }
             Err(_) => say_no(&socket, "subscribe takes an array of symbols".to_owned()),
         }
     });
-    let gone = CancellationToken::new();
     let left = gone.clone();
     socket.on_disconnect(async move || left.cancel());
-    app.tasks.spawn(Session { app: Arc::clone(app), socket, wishes: watched, gone }.push());
+    let app = Arc::clone(&feed.app);
+    feed.app.tasks.spawn(Session { app, socket, wishes: watched, gone }.push());
 }
 
-/// The set of symbols, unless one of them is none of this feed's.
-fn accept(app: &App, socket: &SocketRef, symbols: Vec<String>) -> Wish {
-    let known = |symbol: &String| (0..app.settings.feed.symbols).any(|index| symbol_name(index) == *symbol);
-    if let Some(unknown) = symbols.iter().find(|symbol| !known(symbol)) {
-        say_no(socket, format!("{unknown:?} is no symbol of this feed"));
-        return None;
+impl Feed {
+    /// The set of symbols, unless one of them is none of this feed's.
+    fn accept(&self, socket: &SocketRef, symbols: Vec<String>) -> Wish {
+        if let Some(unknown) = symbols.iter().find(|&symbol| !self.names.contains(symbol)) {
+            say_no(socket, format!("{unknown:?} is no symbol of this feed"));
+            return None;
+        }
+        Some(symbols.into_iter().collect())
     }
-    Some(symbols.into_iter().collect())
 }
 
 fn say_no(socket: &SocketRef, error: String) {
