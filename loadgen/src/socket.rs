@@ -270,6 +270,15 @@ impl Socket {
         self.tap.borrow_mut().down.claim(payload_bytes)
     }
 
+    /// `payload_bytes` of a message that was claimed as framing are payload: one of several updates in it.
+    pub fn claim_part(&self, unit: &Unit, payload_bytes: u64) {
+        let tap = &mut *self.tap.borrow_mut();
+        let layers = tap.down.bytes.phase_mut(unit.phase);
+        let payload_bytes = payload_bytes.min(layers.app_framing);
+        layers.app_framing -= payload_bytes;
+        layers.payload += payload_bytes;
+    }
+
     /// The oldest sent message that was not claimed yet is framing: nothing that clients say is an update.
     pub fn claim_sent(&self) -> Option<Unit> {
         self.tap.borrow_mut().up.claim(0)

@@ -1,6 +1,6 @@
 //! Requests with the header profile of the scenario; every transport sends the same fields.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use crate::worker::{Client, ClientError};
 
@@ -11,11 +11,22 @@ pub(super) fn get<B>(
     own: &[(&'static str, String)],
     body: B,
 ) -> Result<Request<B>, ClientError> {
-    let mut request = Request::builder().method("GET").uri(path).body(body)?;
+    of(client, Method::GET, path, &client.plan().headers, own, body)
+}
+
+/// A request with these header fields and those that the transport adds or replaces.
+pub(super) fn of<B>(
+    client: &Client,
+    method: Method,
+    path: &str,
+    fields: &[(String, String)],
+    own: &[(&'static str, String)],
+    body: B,
+) -> Result<Request<B>, ClientError> {
+    let mut request = Request::builder().method(method).uri(path).body(body)?;
     let headers = request.headers_mut();
-    let profile = &client.plan().headers;
     headers.insert(header::HOST, value(&client.endpoint().authority)?);
-    for (name, text) in profile {
+    for (name, text) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
         headers.append(name, value(text)?);
     }
@@ -23,6 +34,11 @@ pub(super) fn get<B>(
         headers.insert(HeaderName::from_static(name), value(text)?);
     }
     Ok(request)
+}
+
+/// Whether the fields of the scenario are those of a page's fetch.
+pub(super) fn is_of_a_page(client: &Client) -> bool {
+    client.plan().headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("sec-fetch-mode"))
 }
 
 fn value(text: &str) -> Result<HeaderValue, ClientError> {

@@ -10,6 +10,7 @@ use crate::{control::Control, endpoint::Endpoint};
 
 mod long_polling;
 mod polling;
+mod socketio;
 mod sse;
 mod websocket;
 
@@ -210,6 +211,7 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         Transport::LongPolling => long_polling::verify(endpoint, findings).await,
         Transport::Sse => sse::verify(endpoint, findings).await,
         Transport::WebSocket => websocket::verify(endpoint, findings).await,
+        Transport::SocketIo => socketio::verify(endpoint, findings).await,
     }
 }
 
