@@ -145,11 +145,7 @@ const EVENT: u64 = 12;
 
 #[tokio::test]
 async fn every_carrier_of_socketio_delivers_all_quotes_once_and_balances_to_the_byte() {
-    for (carrier, label) in [
-        ("upgrade", "socketio"),
-        ("websocket", "socketio websocket"),
-        ("polling", "socketio polling"),
-    ] {
+    for carrier in ["upgrade", "websocket", "polling"] {
         let trial = trial_of(Transport::SocketIo, &[&format!("defaults.carrier=\"{carrier}\"")]).await;
         let (updates, bytes) = (trial.updates, &trial.bytes);
         assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{carrier}");
@@ -162,7 +158,6 @@ async fn every_carrier_of_socketio_delivers_all_quotes_once_and_balances_to_the_
         let received = bytes.received;
         let quotes = received.payload / 120;
         let around = received.app_framing as f64 / quotes as f64;
-        println!("{label}: {:?} {:?}, {quotes} quotes", received, bytes.sent);
         if carrier == "polling" {
             assert!(received.headers > 0 && bytes.sent.headers > received.headers, "{bytes:?}");
             // A separator between two quotes of one answer.

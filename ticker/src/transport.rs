@@ -24,8 +24,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 5] =
-        [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket, Self::SocketIo];
+    pub const ALL: [Self; 5] = [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket, Self::SocketIo];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {

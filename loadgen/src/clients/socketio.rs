@@ -72,7 +72,8 @@ fn carrier(options: &TransportOptions) -> Carrier {
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
-    let mut session = Session { client, from_ns, stands, joined: false, shown: false, unsaid: Vec::new(), greeted: false };
+    let mut session =
+        Session { client, from_ns, stands, joined: false, shown: false, unsaid: Vec::new(), greeted: false };
     match carrier(&client.plan().options) {
         Carrier::Polling => session.over_polls().await,
         Carrier::Socket => session.over_frames().await,
@@ -236,7 +237,8 @@ impl Session<'_> {
     fn take_body(&mut self, answer: &Answer, say: impl FnMut(&str)) -> Result<usize, ClientError> {
         // A session that is gone answers the poll that was held with nothing.
         let unit = answer.unit.ok_or(ClientError::Closed)?;
-        let body = std::str::from_utf8(&answer.body).map_err(|_| ClientError::Refused("a body that is no text".to_owned()))?;
+        let body = std::str::from_utf8(&answer.body)
+            .map_err(|_| ClientError::Refused("a body that is no text".to_owned()))?;
         let mut updates = 0;
         for packet in body.split(packets::SEPARATOR) {
             updates += self.take(packet, |payload| {
@@ -270,21 +272,17 @@ impl Session<'_> {
     }
 
     /// Takes one packet; the number of updates in it.
-    fn take(
-        &mut self,
-        packet: &str,
-        claim: impl FnOnce(u64) -> Option<u64>,
-    ) -> Result<usize, ClientError> {
-        let found = match packets::read(packet)? {
-            Packet::Event(name, argument) if self.is_read(&name) => {
-                self.shown |= name == "snapshot";
-                let incoming = Incoming { event: Some(&name), ..Incoming::of(argument.as_bytes()) };
-                return Ok(message::take(self.client, &incoming, claim)?.updates);
-            }
-            other => other,
-        };
+    fn take(&mut self, packet: &str, claim: impl FnOnce(u64) -> Option<u64>) -> Result<usize, ClientError> {
+        let packet = packets::read(packet)?;
+        if let Packet::Event(name, argument) = &packet
+            && self.is_read(name)
+        {
+            self.shown |= name == "snapshot";
+            let incoming = Incoming { event: Some(name), ..Incoming::of(argument.as_bytes()) };
+            return Ok(message::take(self.client, &incoming, claim)?.updates);
+        }
         claim(0).ok_or(ClientError::Unscanned)?;
-        match found {
+        match packet {
             Packet::Ping => self.unsaid.push("3"),
             // Over polls the handshake has read it.
             Packet::Open(_) => self.unsaid.push("40"),

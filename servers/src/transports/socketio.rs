@@ -64,7 +64,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .ws_max_message_size(LONGEST_MESSAGE)
         .ws_max_frame_size(LONGEST_MESSAGE)
         .build_svc();
-    let feed = Arc::new(Feed { app: Arc::clone(app), names: (0..settings.feed.symbols).map(symbol_name).collect() });
+    let feed =
+        Arc::new(Feed { app: Arc::clone(app), names: (0..settings.feed.symbols).map(symbol_name).collect() });
     io.ns("/", async move |socket: SocketRef, auth: TryData<Auth>| connected(&feed, socket, auth));
 
     let tracker = TaskTracker::new();
