@@ -6,22 +6,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Between the packets of one body of a poll or a POST (Engine.IO 4, HTTP long-polling).
-pub(super) const SEPARATOR: char = '\x1e';
+pub(in crate::clients) const SEPARATOR: char = '\x1e';
 
 /// What a server of a session says first.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Open {
+pub(in crate::clients) struct Open {
     /// The session.
-    pub(super) sid: String,
+    pub(in crate::clients) sid: String,
     /// Other carriers that the session may move to.
     #[serde(default)]
-    pub(super) upgrades: Vec<String>,
+    pub(in crate::clients) upgrades: Vec<String>,
 }
 
 /// A packet from the server, as far as it matters to a client of one namespace.
 #[derive(Debug)]
-pub(super) enum Packet<'a> {
+pub(in crate::clients) enum Packet<'a> {
     /// Engine.IO 0: the session is open.
     Open(Open),
     /// Engine.IO 1, or Socket.IO 1: the server ends it.
@@ -41,7 +41,7 @@ pub(super) enum Packet<'a> {
 }
 
 /// Reads a packet. The error is JSON's.
-pub(super) fn read(text: &str) -> serde_json::Result<Packet<'_>> {
+pub(in crate::clients) fn read(text: &str) -> serde_json::Result<Packet<'_>> {
     let Some((kind, rest)) = text.split_at_checked(1) else { return Ok(Packet::Other) };
     Ok(match kind {
         "0" => Packet::Open(serde_json::from_str(rest)?),
