@@ -170,6 +170,13 @@ async fn every_carrier_of_socketio_delivers_all_quotes_once_and_balances_to_the_
 }
 
 #[tokio::test]
+async fn a_client_of_socketio_may_hold_more_than_one_connection() {
+    let set = ["defaults.carrier=\"polling\"", "load.clients=80", "load.connect_over=500ms"];
+    let trial = trial_of(Transport::SocketIo, &set).await;
+    assert_eq!((trial.status, trial.clients.connected), (Status::Complete, 80), "{:?}", trial.error);
+}
+
+#[tokio::test]
 async fn the_mean_delay_of_polling_is_half_its_interval_and_the_way() {
     let set = ["transport.polling.interval=200ms", "load.clients=40", "load.measure=2s"];
     let mut ratios = Vec::new();

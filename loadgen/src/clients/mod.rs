@@ -199,6 +199,14 @@ pub fn heartbeat_bytes(kind: Transport) -> u64 {
     }
 }
 
+/// Connections that one client may hold at the same time.
+pub fn connections(kind: Transport, options: &TransportOptions) -> u32 {
+    match kind {
+        Transport::Polling | Transport::LongPolling | Transport::Sse | Transport::WebSocket => 1,
+        Transport::SocketIo => socketio::connections(options),
+    }
+}
+
 /// ` h2 tls`: what a name tells of the connection beyond the plain one.
 fn connection(options: &TransportOptions) -> String {
     let mut words = String::new();

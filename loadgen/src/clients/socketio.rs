@@ -66,6 +66,15 @@ pub(super) fn coalesces(_options: &TransportOptions) -> bool {
     false
 }
 
+/// A poll that is held, a POST beside it, and the WebSocket that takes over.
+pub(super) fn connections(options: &TransportOptions) -> u32 {
+    match carrier(options) {
+        Carrier::Socket => 1,
+        Carrier::Polling => 2,
+        Carrier::Upgrade | Carrier::Stream | Carrier::Datagrams => 3,
+    }
+}
+
 fn carrier(options: &TransportOptions) -> Carrier {
     options.carrier.unwrap_or(CARRIERS[0])
 }
