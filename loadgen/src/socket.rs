@@ -28,6 +28,9 @@ use crate::{endpoint::Endpoint, stream::Stream, timeline::Timeline};
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
 
+/// The state of a socket that was reset, or closed by both sides (`linux/tcp_states.h`).
+const TCP_CLOSE: u8 = 7;
+
 /// One whole message in the byte stream, before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -328,11 +331,11 @@ impl Socket {
         let info =
             self.with_fd(|fd| Some((wire::kernel::tcp_info(fd).ok()?, wire::kernel::unread(fd).ok()?)));
         if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
-            let received = info.received();
-            books.check.add(
-                received == tap.down.bytes.socket_total() + unread
-                    && before_fin.written() == tap.up.bytes.socket_total(),
-            );
+            let ours = tap.down.bytes.socket_total() + unread;
+            // After a reset the state no longer tells whether a FIN came first.
+            let reset = info.state == TCP_CLOSE && info.bytes_received == ours;
+            let received = if reset { ours } else { info.received() };
+            books.check.add(received == ours && before_fin.written() == tap.up.bytes.socket_total());
             books.kernel = Kernel {
                 received,
                 sent: info.bytes_sent - info.bytes_retrans,

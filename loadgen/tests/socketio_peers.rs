@@ -136,6 +136,8 @@ fn our_client_gets_every_event_of_the_official_server_on_every_carrier() {
             "{name}: {:?}",
             trial.validity
         );
+        // The one that is idle between two pongs is opened again.
+        assert_eq!(trial.clients.reconnected > 0, name.contains("polling"), "{name}: {:?}", trial.clients);
         assert!(trial.delivery_delay.is_some() && bytes.received.payload > 0, "{name}");
     }
 }

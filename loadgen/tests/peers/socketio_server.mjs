@@ -3,7 +3,7 @@
 import { Server } from "socket.io";
 
 // Pings often enough that a client without pongs would not last.
-const io = new Server({ pingInterval: 500, pingTimeout: 500 });
+const io = new Server({ pingInterval: 1500, pingTimeout: 500 });
 io.on("connection", (socket) => {
   socket.on("subscribe", (rooms, extra) => {
     if (extra !== 7) socket.disconnect(true);
@@ -18,4 +18,6 @@ setInterval(() => {
   if (seq % 10 === 0) io.emit("noise", { seq: 1, ts: 1 });
 }, 20);
 io.listen(Number(process.argv[2]));
+// A connection that only carries pongs is closed between two of them.
+io.httpServer.keepAliveTimeout = 100;
 process.on("SIGTERM", () => process.exit(0));

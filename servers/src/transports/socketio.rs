@@ -134,6 +134,10 @@ fn connected(feed: &Arc<Feed>, socket: SocketRef, TryData(auth): TryData<Auth>) 
     });
     let left = gone.clone();
     socket.on_disconnect(async move || left.cancel());
+    if !socket.connected() {
+        // It went before the library knew whom to tell.
+        return;
+    }
     let app = Arc::clone(&feed.app);
     feed.app.tasks.spawn(Session { app, socket, wishes: watched, gone }.push());
 }

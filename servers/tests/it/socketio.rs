@@ -355,6 +355,11 @@ async fn a_session_ends_with_the_fault_of_its_client() {
         let rest = frames.client.rest().await;
         assert!(rest.ends_with(&[0x88, 0]), "{fault}: {rest:?}");
     }
+    // The head of a frame of 64 KiB and one byte.
+    let mut frames = Frames::joined(&server, "40").await;
+    frames.client.send([0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]).await;
+    let rest = frames.client.rest().await;
+    assert!(rest.ends_with(&[0x88, 0]), "{rest:?}");
 }
 
 #[tokio::test]
@@ -455,4 +460,28 @@ async fn stopping_ends_every_session_in_order() {
     assert_eq!(held, (200, "1".to_owned()));
     assert_eq!((stats.connections.open, stats.identity.mismatched), (0, 0));
     assert!(took < Settings::default().grace, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
+    let settings = Settings {
+        heartbeat: Duration::from_millis(500),
+        stall_timeout: Duration::from_secs(1),
+        ..steady(5_000.0)
+    };
+    let server = Server::started(settings);
+    let mut other = Frames::joined(&server, "40").await;
+    let mut stalled = Frames { client: server.connect_with_little_room().await };
+    stalled.client.get(WEBSOCKET, UPGRADE).await;
+    stalled.client.head().await;
+    stalled.say("40").await;
+    let (mut newest, ..) = shape(&other.event("snapshot").await);
+    for _ in 0..15_000 {
+        newest += 1;
+        assert_eq!(seq(&other.event("quote").await), newest);
+    }
+    // The other one, and the question.
+    let stats = server.stats().await;
+    assert_eq!(stats.connections.open, 2, "{stats:?}");
+    server.stop().await;
 }

@@ -21,6 +21,8 @@ pub(super) struct Line {
     requests: SendRequest<Full<Bytes>>,
     socket: Rc<Socket>,
     connection: tokio::task::JoinHandle<hyper::Result<()>>,
+    /// Whether it has brought an answer: if not, there is no reason to try again.
+    answered: bool,
 }
 
 /// A whole answer, its body claimed as framing.
@@ -40,7 +42,8 @@ impl Line {
         let builder = &mut http1::Builder::new();
         let (requests, connection) =
             builder.max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
-        Ok(Self { requests, socket, connection: tokio::task::spawn_local(connection) })
+        let connection = tokio::task::spawn_local(connection);
+        Ok(Self { requests, socket, connection, answered: false })
     }
 
     /// Asks once: a POST with a body, a GET without. The line comes back with the answer, another one if the
@@ -84,17 +87,18 @@ impl Line {
         let posts = body.is_some();
         let fields = &client.plan().headers;
         let request = request::of(client, method, path, fields, &own, Full::new(body.unwrap_or_default()))?;
-        let response = match self.requests.send_request(request).await {
+        let response = self.requests.send_request(request).await;
+        // A body that was cut off by the server's close is no message.
+        let claimed = !posts || self.socket.claim_sent().is_some();
+        let response = match response {
             Ok(response) => response,
-            // The server's close and our request have crossed.
-            Err(error) if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
-                return Ok(None);
-            }
+            Err(error) if self.answered && crossed(&error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if posts {
-            self.socket.claim_sent().ok_or(ClientError::Unscanned)?;
+        if !claimed {
+            return Err(ClientError::Unscanned);
         }
+        self.answered = true;
         let (head, body) = response.into_parts();
         request::refuse_coding(&head.headers)?;
         let body = body.collect().await?.to_bytes();
@@ -126,6 +130,16 @@ impl Answer {
     pub(super) fn stamp_ns(&self) -> u64 {
         self.unit.map_or_else(|| self.socket.last_read_ns(), |unit| unit.stamp_ns)
     }
+}
+
+/// Whether the server's close and our request have crossed: an end without an answer, or a reset.
+fn crossed(error: &hyper::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let kinds = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    error.is_incomplete_message()
+        || error.is_canceled()
+        || error.is_closed()
+        || io.is_some_and(|io| kinds.contains(&io.kind()))
 }
 
 /// What the official client, in a page, adds to the profile's fields of a POST.
