@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -18,7 +18,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// A connection for questions.
 pub struct Control {
-    requests: SendRequest<Empty<Bytes>>,
+    requests: SendRequest<Full<Bytes>>,
     connection: tokio::task::JoinHandle<hyper::Result<()>>,
     authority: String,
 }
@@ -60,11 +60,20 @@ impl Control {
 
     /// Asks for a path with some header fields; returns when the head is here.
     pub async fn begin(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response<Incoming>> {
-        let mut request = Request::get(path).header(http::header::HOST, &self.authority);
+        self.send(Request::get(path), headers, Bytes::new()).await
+    }
+
+    async fn send(
+        &mut self,
+        request: http::request::Builder,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> io::Result<Response<Incoming>> {
+        let mut request = request.header(http::header::HOST, &self.authority);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Empty::new()).map_err(io::Error::other)?;
+        let request = request.body(Full::new(body)).map_err(io::Error::other)?;
         let head = async {
             self.requests.ready().await?;
             self.requests.send_request(request).await
@@ -75,11 +84,21 @@ impl Control {
 
     /// Asks for a path with some header fields.
     pub async fn ask(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
-        let (head, body) = self.begin(path, headers).await?.into_parts();
-        let body = timeout(ANSWER_TIME, body.collect()).await;
-        let body = body.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        whole(self.begin(path, headers).await?).await
     }
+
+    /// Posts text to a path.
+    pub async fn post(&mut self, path: &str, text: &str) -> io::Result<Answer> {
+        let kind = [("content-type", "text/plain;charset=UTF-8")];
+        whole(self.send(Request::post(path), &kind, text.to_owned().into()).await?).await
+    }
+}
+
+async fn whole(response: Response<Incoming>) -> io::Result<Answer> {
+    let (head, body) = response.into_parts();
+    let body = timeout(ANSWER_TIME, body.collect()).await;
+    let body = body.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map_err(io::Error::other)?;
+    Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
 }
 
 impl Drop for Control {

@@ -91,6 +91,11 @@ impl VariantPlan {
         self.peer.as_ref().is_some_and(|peer| peer.open.headers.iter().any(|(name, _)| name == "origin"))
     }
 
+    /// Connections that all clients may hold at the same time.
+    pub fn connections(&self) -> u32 {
+        self.load.clients.saturating_mul(crate::clients::connections(self.kind, &self.options))
+    }
+
     /// The measure phase, in nanoseconds after t0.
     pub fn window_ns(&self) -> std::ops::Range<u64> {
         let from = self.load.warmup.as_nanos() as u64;

@@ -28,6 +28,9 @@ use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
 
+/// The state of a socket that was reset, or closed by both sides (`linux/tcp_states.h`).
+const TCP_CLOSE: u8 = 7;
+
 /// One whole message in the byte stream, before it is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -291,6 +294,15 @@ impl Socket {
         down.claim((body_bytes as f64 * share).round() as u64)
     }
 
+    /// `payload_bytes` of a message that was claimed as framing are payload: one of several updates in it.
+    pub fn claim_part(&self, unit: &Unit, payload_bytes: u64) {
+        let tap = &mut *self.tap.borrow_mut();
+        let layers = tap.down.bytes.phase_mut(unit.phase);
+        let payload_bytes = payload_bytes.min(layers.app_framing);
+        layers.app_framing -= payload_bytes;
+        layers.payload += payload_bytes;
+    }
+
     /// The oldest sent message that was not claimed yet is framing: nothing that clients say is an update.
     pub fn claim_sent(&self) -> Option<Unit> {
         self.tap.borrow_mut().up.claim(0)
@@ -344,11 +356,11 @@ impl Socket {
         };
         let info = self.with_fd(wire::kernel::at_one_instant);
         if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
-            let received = info.received();
-            books.check.add(
-                received == tap.down.bytes.socket_total() + unread
-                    && before_fin.written() == tap.up.bytes.socket_total(),
-            );
+            let ours = tap.down.bytes.socket_total() + unread;
+            // After a reset the state no longer tells whether a FIN came first.
+            let reset = info.state == TCP_CLOSE && info.bytes_received == ours;
+            let received = if reset { ours } else { info.received() };
+            books.check.add(received == ours && before_fin.written() == tap.up.bytes.socket_total());
             books.kernel = Kernel {
                 received,
                 sent: info.bytes_sent - info.bytes_retrans,

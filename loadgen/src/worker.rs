@@ -572,6 +572,9 @@ pub enum ClientError {
     /// A message that is not the ticker's.
     #[error("failed to read a message: {0}")]
     Message(#[from] serde_json::Error),
+    /// The server does not let the client in.
+    #[error("the server refused: {0}")]
+    Refused(String),
     /// The byte stream has no such message.
     #[error("a decoded message is not in the byte stream")]
     Unscanned,

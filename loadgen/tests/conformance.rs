@@ -140,6 +140,42 @@ async fn websocket_framing_is_two_bytes_up_to_125_and_four_above() {
     }
 }
 
+/// `42["quote",` and `]` around a quote.
+const EVENT: u64 = 12;
+
+#[tokio::test]
+async fn every_carrier_of_socketio_delivers_all_quotes_once_and_balances_to_the_byte() {
+    for carrier in ["upgrade", "websocket", "polling"] {
+        let trial = trial_of(Transport::SocketIo, &[&format!("defaults.carrier=\"{carrier}\"")]).await;
+        let (updates, bytes) = (trial.updates, &trial.bytes);
+        assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{carrier}");
+        assert_eq!((trial.clients.connected, trial.clients.disconnected), (12, 0), "{carrier}");
+        assert_eq!(Some(updates.delivered_once), updates.expected, "{carrier}: {updates:?}");
+        assert_eq!([updates.lost, updates.duplicated, updates.reordered], [Some(0); 3], "{carrier}");
+        assert!(bytes.balanced && bytes.received.balanced() && bytes.sent.balanced(), "{carrier}: {bytes:?}");
+        let (life, kernel) = (&bytes.whole_life, &bytes.kernel);
+        assert_eq!((life.received.sum(), life.sent.sum()), (kernel.received, kernel.sent), "{carrier}");
+        let received = bytes.received;
+        let quotes = received.payload / 120;
+        let around = received.app_framing as f64 / quotes as f64;
+        if carrier == "polling" {
+            assert!(received.headers > 0 && bytes.sent.headers > received.headers, "{bytes:?}");
+            // A separator between two quotes of one answer.
+            assert!((EVENT as f64..=EVENT as f64 + 1.0).contains(&around), "{received:?}");
+        } else {
+            assert_eq!((received.app_framing, received.transport_framing), (quotes * EVENT, quotes * 4));
+            assert_eq!((received.headers, bytes.sent.socket_total), (0, 0), "{carrier}: {bytes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_socketio_may_hold_more_than_one_connection() {
+    let set = ["defaults.carrier=\"polling\"", "load.clients=80", "load.connect_over=500ms"];
+    let trial = trial_of(Transport::SocketIo, &set).await;
+    assert_eq!((trial.status, trial.clients.connected), (Status::Complete, 80), "{:?}", trial.error);
+}
+
 #[tokio::test]
 async fn the_mean_delay_of_polling_is_half_its_interval_and_the_way() {
     let set = ["transport.polling.interval=200ms", "load.clients=40", "load.measure=2s"];
@@ -170,8 +206,18 @@ async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSet
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         ),
+        // A session on a WebSocket; the packet that joins the namespace comes after it.
+        Transport::SocketIo => format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ),
     };
     stream.write_all(ask(0).as_bytes()).await.unwrap();
+    if kind == Transport::SocketIo {
+        // `40` in a frame that is masked with zeros.
+        stream.write_all(b"\x81\x82\0\0\0\x0040").await.unwrap();
+    }
     while seen.len() < QUOTES {
         let mut part = [0; 16_384];
         let read = stream.read(&mut part).await.unwrap();

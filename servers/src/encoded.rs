@@ -2,9 +2,13 @@
 //!
 //! It knows formats, not who sends them: no sockets, no cursors.
 
-use std::{io::Write as _, sync::Arc};
+use std::{
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use ticker::{Quote, binary};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -27,6 +31,7 @@ pub(crate) struct Encoded {
     /// An event of docs/ticker.proto.
     #[cfg(feature = "grpc")]
     pub(crate) protobuf: Bytes,
+    raw: OnceLock<Arc<RawValue>>,
 }
 
 impl Encoded {
@@ -54,9 +59,16 @@ impl Encoded {
             text,
             line,
             binary,
+            raw: OnceLock::new(),
             #[cfg(feature = "grpc")]
             protobuf: ticker::protobuf::encode_quote(quote).into(),
         }
+    }
+
+    /// The same as a value that serialises to itself; made when it is first asked for.
+    pub(crate) fn raw(&self) -> Arc<RawValue> {
+        let make = || RawValue::from_string(self.text.to_string()).expect("a quote is JSON").into();
+        Arc::clone(self.raw.get_or_init(make))
     }
 }
 
@@ -124,6 +136,7 @@ mod tests {
         assert_eq!(encoded.text.as_str().as_bytes(), json);
         assert_eq!(encoded.line, [json.as_slice(), b"\n"].concat());
         assert_eq!((encoded.binary[0], encoded.binary.len()), (1, 37));
+        assert_eq!(encoded.raw().get().as_bytes(), json);
         assert_eq!(encoded.event, [b"id: 7\ndata: ", json.as_slice(), b"\n\n"].concat());
     }
 

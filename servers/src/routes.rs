@@ -20,7 +20,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
-    let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport));
+    let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport, app));
     Transport::ALL.into_iter().fold(control, merge).with_state(Arc::clone(app))
 }
 

@@ -13,7 +13,8 @@ pub struct Settings {
     pub feed: FeedSettings,
     /// Number of quotes kept for readers that are behind or come back.
     pub replay_window: usize,
-    /// After this much silence an event stream carries a comment; a WebSocket is pinged once per period.
+    /// After this much silence an event stream carries a comment; a WebSocket and a Socket.IO session are
+    /// pinged once per period.
     pub heartbeat: Duration,
     /// Open connections beyond which new ones are answered with 503.
     pub max_connections: usize,
@@ -23,7 +24,7 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// Longest time that connections get to end in order once the server stops.
     pub grace: Duration,
-    /// Values of `Origin` that may open a WebSocket besides the server's own.
+    /// Values of `Origin` that may open a WebSocket or a Socket.IO session besides the server's own.
     pub allowed_origins: Vec<String>,
     /// Whether every byte of data connections is assigned to its layer (it costs CPU).
     pub scan: bool,

@@ -19,13 +19,24 @@ pub enum Transport {
     /// The WebSocket protocol (RFC 6455).
     #[serde(rename = "websocket")]
     WebSocket,
+    /// Socket.IO (protocol 5 over Engine.IO 4).
+    #[serde(rename = "socketio")]
+    SocketIo,
     /// gRPC server streaming.
     Grpc,
 }
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 5] = [Self::Polling, Self::LongPolling, Self::Sse, Self::Ndjson, Self::WebSocket];
+    pub const ALL: [Self; 7] = [
+        Self::Polling,
+        Self::LongPolling,
+        Self::Sse,
+        Self::Ndjson,
+        Self::WebSocket,
+        Self::SocketIo,
+        Self::Grpc,
+    ];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {
@@ -35,6 +46,7 @@ impl Transport {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
             Self::WebSocket => "websocket",
+            Self::SocketIo => "socketio",
             Self::Grpc => "grpc",
         }
     }
@@ -47,6 +59,7 @@ impl Transport {
             Self::Sse => "one long HTTP response, an event for each quote",
             Self::Ndjson => "one long HTTP response, a line for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
+            Self::SocketIo => "polls that become a WebSocket, an event for each quote",
             Self::Grpc => "one call over HTTP/2, a protocol buffer for each quote",
         }
     }

@@ -14,6 +14,8 @@ use crate::{
 pub(super) const INITIATOR: Initiator = Initiator::Program;
 pub(super) const KEYS: &[&str] = &[];
 pub(super) const HTTP: &[Http] = &[Http::H2];
+/// The cargo feature that it needs.
+pub(super) const FEATURE: Option<&str> = Some("grpc");
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
@@ -38,6 +40,14 @@ pub(super) fn drain(_options: &TransportOptions) -> Duration {
 
 pub(super) fn coalesces(_options: &TransportOptions) -> bool {
     false
+}
+
+pub(super) fn loses(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) fn connections(_options: &TransportOptions) -> u32 {
+    1
 }
 
 pub(super) async fn run(_client: &Client, _stands: &mut bool) -> Ran {

@@ -31,6 +31,8 @@ use crate::{
 pub(super) const INITIATOR: Initiator = Initiator::Program;
 pub(super) const KEYS: &[&str] = &["tls"];
 pub(super) const HTTP: &[Version] = &[Version::H2];
+/// The cargo feature that it needs.
+pub(super) const FEATURE: Option<&str> = Some("grpc");
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
@@ -62,6 +64,14 @@ pub(super) fn drain(_options: &TransportOptions) -> Duration {
 
 pub(super) fn coalesces(_options: &TransportOptions) -> bool {
     false
+}
+
+pub(super) fn loses(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) fn connections(_options: &TransportOptions) -> u32 {
+    1
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

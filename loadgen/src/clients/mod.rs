@@ -26,6 +26,7 @@ mod ndjson;
 mod polling;
 mod request;
 mod response;
+mod socketio;
 mod sse;
 pub mod verify;
 mod websocket;
@@ -33,67 +34,52 @@ mod websocket;
 pub use mapping::check_pattern;
 pub use websocket::echo;
 
+/// The item of that name in the transport's own file: `of!(kind, KEYS)`, `of!(kind, await run(&client))`.
+macro_rules! of {
+    ([$kind:expr] [$($item:tt)+] [$($after:tt)*]) => {
+        match $kind {
+            Transport::Polling => polling::$($item)+ $($after)*,
+            Transport::LongPolling => long_polling::$($item)+ $($after)*,
+            Transport::Sse => sse::$($item)+ $($after)*,
+            Transport::Ndjson => ndjson::$($item)+ $($after)*,
+            Transport::WebSocket => websocket::$($item)+ $($after)*,
+            Transport::SocketIo => socketio::$($item)+ $($after)*,
+            Transport::Grpc => grpc::$($item)+ $($after)*,
+        }
+    };
+    ($kind:expr, await $($item:tt)+) => { of!([$kind] [$($item)+] [.await]) };
+    ($kind:expr, $($item:tt)+) => { of!([$kind] [$($item)+] []) };
+}
+
 /// The reference servers' heartbeat period, the same for every transport.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Scenario keys that this transport takes besides the ones that all take.
-pub fn keys(kind: Transport) -> &'static [&'static str] {
-    match kind {
-        Transport::Polling => polling::KEYS,
-        Transport::LongPolling => long_polling::KEYS,
-        Transport::Sse => sse::KEYS,
-        Transport::Ndjson => ndjson::KEYS,
-        Transport::WebSocket => websocket::KEYS,
-        Transport::Grpc => grpc::KEYS,
-    }
-}
-
 /// The cargo feature that the transport needs and this build leaves out.
 pub fn left_out(kind: Transport) -> Option<&'static str> {
-    match kind {
-        Transport::Grpc => (!cfg!(feature = "grpc")).then_some("grpc"),
-        Transport::Polling
-        | Transport::LongPolling
-        | Transport::Sse
-        | Transport::Ndjson
-        | Transport::WebSocket => None,
-    }
+    of!(kind, FEATURE).filter(|feature| match *feature {
+        "grpc" => !cfg!(feature = "grpc"),
+        _ => !cfg!(feature = "quic"),
+    })
+}
+
+/// Scenario keys that this transport takes besides the ones that all take.
+pub fn keys(kind: Transport) -> &'static [&'static str] {
+    of!(kind, KEYS)
 }
 
 /// Versions of HTTP that the transport can be carried by, the default first.
 pub fn http(kind: Transport) -> &'static [Http] {
-    match kind {
-        Transport::Polling => polling::HTTP,
-        Transport::LongPolling => long_polling::HTTP,
-        Transport::Sse => sse::HTTP,
-        Transport::Ndjson => ndjson::HTTP,
-        Transport::WebSocket => websocket::HTTP,
-        Transport::Grpc => grpc::HTTP,
-    }
+    of!(kind, HTTP)
 }
 
 /// What the transport's messages can travel in, the default first; empty where there is no choice.
 pub fn carriers(kind: Transport) -> &'static [Carrier] {
-    match kind {
-        Transport::Polling => polling::CARRIERS,
-        Transport::LongPolling => long_polling::CARRIERS,
-        Transport::Sse => sse::CARRIERS,
-        Transport::Ndjson => ndjson::CARRIERS,
-        Transport::WebSocket => websocket::CARRIERS,
-        Transport::Grpc => grpc::CARRIERS,
-    }
+    of!(kind, CARRIERS)
 }
 
 /// Options that exclude each other.
 pub fn conflict(kind: Transport, options: &TransportOptions) -> Option<Conflict> {
-    match kind {
-        Transport::Polling => polling::conflict(options),
-        Transport::LongPolling => long_polling::conflict(options),
-        Transport::Sse => sse::conflict(options),
-        Transport::Ndjson => ndjson::conflict(options),
-        Transport::WebSocket => websocket::conflict(options),
-        Transport::Grpc => grpc::conflict(options),
-    }
+    of!(kind, conflict(options))
 }
 
 /// Options that exclude each other: what the file writes, and why it cannot be.
@@ -107,113 +93,60 @@ pub struct Conflict {
 
 /// Schemes of a url that the transport is reached by.
 pub fn schemes(kind: Transport) -> &'static [&'static str] {
-    match kind {
-        Transport::Polling => polling::SCHEMES,
-        Transport::LongPolling => long_polling::SCHEMES,
-        Transport::Sse => sse::SCHEMES,
-        Transport::Ndjson => ndjson::SCHEMES,
-        Transport::WebSocket => websocket::SCHEMES,
-        Transport::Grpc => grpc::SCHEMES,
-    }
+    of!(kind, SCHEMES)
 }
 
 /// Keys of `[transport.open]` and `[transport.message]` that mean something to this transport, besides those
 /// that do to all.
 pub fn peer_keys(kind: Transport) -> &'static [&'static str] {
-    match kind {
-        Transport::Polling => polling::PEER_KEYS,
-        Transport::LongPolling => long_polling::PEER_KEYS,
-        Transport::Sse => sse::PEER_KEYS,
-        Transport::Ndjson => ndjson::PEER_KEYS,
-        Transport::WebSocket => websocket::PEER_KEYS,
-        Transport::Grpc => grpc::PEER_KEYS,
-    }
+    of!(kind, PEER_KEYS)
 }
 
 /// The name of a variant that has none: the kind and what differs from the defaults.
 pub fn label(kind: Transport, options: &TransportOptions) -> String {
-    match kind {
-        Transport::Polling => polling::label(options),
-        Transport::LongPolling => long_polling::label(options),
-        Transport::Sse => sse::label(options),
-        Transport::Ndjson => ndjson::label(options),
-        Transport::WebSocket => websocket::label(options),
-        Transport::Grpc => grpc::label(options),
-    }
+    of!(kind, label(options))
 }
 
 /// How a page makes the transport's request: it decides the browser's header fields.
 pub fn initiator(kind: Transport) -> Initiator {
-    match kind {
-        Transport::Polling => polling::INITIATOR,
-        Transport::LongPolling => long_polling::INITIATOR,
-        Transport::Sse => sse::INITIATOR,
-        Transport::Ndjson => ndjson::INITIATOR,
-        Transport::WebSocket => websocket::INITIATOR,
-        Transport::Grpc => grpc::INITIATOR,
-    }
+    of!(kind, INITIATOR)
 }
 
 /// Which closed form describes the variant.
 pub fn model(kind: Transport, options: &TransportOptions) -> Model {
-    match kind {
-        Transport::Polling => polling::model(options),
-        Transport::LongPolling => long_polling::model(options),
-        Transport::Sse => sse::model(options),
-        Transport::Ndjson => ndjson::model(options),
-        Transport::WebSocket => websocket::model(options),
-        Transport::Grpc => grpc::model(options),
-    }
+    of!(kind, model(options))
 }
 
 /// How long after the window the last quote may still be on its way.
 pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
-    match kind {
-        Transport::Polling => polling::drain(options),
-        Transport::LongPolling => long_polling::drain(options),
-        Transport::Sse => sse::drain(options),
-        Transport::Ndjson => ndjson::drain(options),
-        Transport::WebSocket => websocket::drain(options),
-        Transport::Grpc => grpc::drain(options),
-    }
+    of!(kind, drain(options))
 }
 
 /// Whether a quote that a newer one of its symbol replaces is left out by design.
 pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
-    match kind {
-        Transport::Polling => polling::coalesces(options),
-        Transport::LongPolling => long_polling::coalesces(options),
-        Transport::Sse => sse::coalesces(options),
-        Transport::Ndjson => ndjson::coalesces(options),
-        Transport::WebSocket => websocket::coalesces(options),
-        Transport::Grpc => grpc::coalesces(options),
-    }
+    of!(kind, coalesces(options))
+}
+
+/// Whether what the network loses stays lost, by design.
+pub fn loses(kind: Transport, options: &TransportOptions) -> bool {
+    of!(kind, loses(options))
+}
+
+/// Connections that one client may hold at the same time.
+pub fn connections(kind: Transport, options: &TransportOptions) -> u32 {
+    of!(kind, connections(options))
 }
 
 /// Whether clients act on a timetable of their own, whose lag is then the generator's.
 pub fn acts_on_a_timetable(kind: Transport) -> bool {
-    match kind {
-        Transport::Polling => polling::ACTS_ON_A_TIMETABLE,
-        Transport::LongPolling => long_polling::ACTS_ON_A_TIMETABLE,
-        Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
-        Transport::Ndjson => ndjson::ACTS_ON_A_TIMETABLE,
-        Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
-        Transport::Grpc => grpc::ACTS_ON_A_TIMETABLE,
-    }
+    of!(kind, ACTS_ON_A_TIMETABLE)
 }
 
 /// Runs one client from its place on the connect ramp to its close; what goes wrong is counted and noted.
 pub async fn run(client: Client) {
     client.ramp().await;
     let mut stands = false;
-    let ran = match client.plan().kind {
-        Transport::Polling => polling::run(&client, &mut stands).await,
-        Transport::LongPolling => long_polling::run(&client, &mut stands).await,
-        Transport::Sse => sse::run(&client, &mut stands).await,
-        Transport::Ndjson => ndjson::run(&client, &mut stands).await,
-        Transport::WebSocket => websocket::run(&client, &mut stands).await,
-        Transport::Grpc => grpc::run(&client, &mut stands).await,
-    };
+    let ran = of!(client.plan().kind, await run(&client, &mut stands));
     match ran {
         Ok(()) => {}
         Err(error) if stands => client.disconnected(&error),
@@ -223,14 +156,7 @@ pub async fn run(client: Client) {
 
 /// Bytes of one heartbeat of one client, both directions; 0 where a busy feed needs none.
 pub fn heartbeat_bytes(kind: Transport) -> u64 {
-    match kind {
-        Transport::Polling => polling::HEARTBEAT_BYTES,
-        Transport::LongPolling => long_polling::HEARTBEAT_BYTES,
-        Transport::Sse => sse::HEARTBEAT_BYTES,
-        Transport::Ndjson => ndjson::HEARTBEAT_BYTES,
-        Transport::WebSocket => websocket::HEARTBEAT_BYTES,
-        Transport::Grpc => grpc::HEARTBEAT_BYTES,
-    }
+    of!(kind, HEARTBEAT_BYTES)
 }
 
 /// ` h2 tls`: what a name tells of the connection beyond the plain one.

@@ -24,6 +24,8 @@ use crate::{
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] = &["http", "tls"];
 pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
+/// The cargo feature that it needs.
+pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
@@ -53,6 +55,14 @@ pub(super) fn drain(_options: &TransportOptions) -> Duration {
 
 pub(super) fn coalesces(_options: &TransportOptions) -> bool {
     false
+}
+
+pub(super) fn loses(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) fn connections(_options: &TransportOptions) -> u32 {
+    1
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

@@ -20,6 +20,8 @@ pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] =
     &["interval", "mode", "conditional", "compression", "client", "pace", "http", "tls", "keep_alive"];
 pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
+/// The cargo feature that it needs.
+pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
@@ -82,6 +84,14 @@ pub(super) fn drain(options: &TransportOptions) -> Duration {
 
 pub(super) fn coalesces(options: &TransportOptions) -> bool {
     options.mode == PollMode::Latest
+}
+
+pub(super) fn loses(_options: &TransportOptions) -> bool {
+    false
+}
+
+pub(super) fn connections(_options: &TransportOptions) -> u32 {
+    1
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

@@ -33,18 +33,28 @@ pub(super) fn build<B>(
     own: &[(&'static str, String)],
     body: B,
 ) -> Result<Request<B>, ClientError> {
+    of(client, method, path, (&client.plan().headers, own), body)
+}
+
+/// A request with these header fields and those that the transport adds or replaces.
+pub(super) fn of<B>(
+    client: &Client,
+    method: Method,
+    path: &str,
+    (fields, own): (&[(String, String)], &[(&'static str, String)]),
+    body: B,
+) -> Result<Request<B>, ClientError> {
     let endpoint = client.endpoint();
     let multiplexed = client.plan().options.http != Http::H1;
     let target = if multiplexed { format!("{}{path}", endpoint.origin()) } else { path.to_owned() };
     let mut request = Request::builder().method(method).uri(target).body(body)?;
-    let headers = request.headers_mut();
     if multiplexed {
         *request.version_mut() = http::Version::HTTP_2;
     } else {
-        headers.insert(header::HOST, value(&endpoint.authority)?);
+        request.headers_mut().insert(header::HOST, value(&endpoint.authority)?);
     }
     let headers = request.headers_mut();
-    for (name, text) in &client.plan().headers {
+    for (name, text) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
         headers.append(name, value(text)?);
     }
@@ -55,6 +65,11 @@ pub(super) fn build<B>(
         headers.remove(header::CONNECTION);
     }
     Ok(request)
+}
+
+/// Whether the fields of the scenario are those of a page's fetch.
+pub(super) fn is_of_a_page(client: &Client) -> bool {
+    client.plan().headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("sec-fetch-mode"))
 }
 
 fn value(text: &str) -> Result<HeaderValue, ClientError> {

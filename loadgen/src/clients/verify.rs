@@ -13,6 +13,7 @@ mod grpc;
 mod long_polling;
 mod ndjson;
 mod polling;
+mod socketio;
 mod sse;
 mod websocket;
 
@@ -218,6 +219,7 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         Transport::Grpc => grpc::verify(endpoint, findings).await,
         #[cfg(not(feature = "grpc"))]
         Transport::Grpc => Err(io::Error::other("this build leaves gRPC out")),
+        Transport::SocketIo => socketio::verify(endpoint, findings).await,
     }
 }
 

@@ -52,9 +52,9 @@ fn trial(variant: &VariantPlan) -> Duration {
 pub struct Needs {
     /// Most clients of a variant.
     pub clients: u64,
-    /// Open files of each process (load generator and server alike): one for each client, and 64.
+    /// Open files of each process (load generator and server alike): one for each connection, and 64.
     pub files: u64,
-    /// Ephemeral ports: one for each client, as all connect from one address.
+    /// Ephemeral ports: one for each connection, as all come from one address.
     pub ports: u64,
     /// Processes at one time: the load generator and one server.
     pub processes: u64,
@@ -73,7 +73,8 @@ impl Needs {
     /// The needs of a plan's largest variant.
     pub fn of(plan: &Plan) -> Self {
         let clients = plan.variants.iter().map(|variant| u64::from(variant.load.clients)).max().unwrap_or(0);
-        Self { clients, files: clients + OTHER_FILES, ports: clients, processes: 2 }
+        let sockets = plan.variants.iter().map(|variant| u64::from(variant.connections())).max().unwrap_or(0);
+        Self { clients, files: sockets + OTHER_FILES, ports: sockets, processes: 2 }
     }
 
     /// Whether the machine gives them.

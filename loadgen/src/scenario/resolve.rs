@@ -24,7 +24,7 @@ use super::{
 /// The most variants of one scenario.
 const MOST_VARIANTS: usize = 100;
 
-const PLANNED_KINDS: &[&str] = &["socketio", "webtransport"];
+const PLANNED_KINDS: &[&str] = &["webtransport"];
 
 /// A plan, and for each of its variants the transport's name before the sweep's suffix.
 pub(super) struct Resolved {

@@ -145,7 +145,7 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
         .chain([format!("--arrivals={}", feed.arrivals.name())])
         .chain([format!("--quote-bytes={}", feed.quote_bytes)])
         .chain([format!("--seed={}", feed.seed)])
-        .chain([format!("--max-connections={}", variant.load.clients + SPARE_CONNECTIONS)])
+        .chain([format!("--max-connections={}", variant.connections().saturating_add(SPARE_CONNECTIONS))])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();
     if cfg!(target_os = "linux") {

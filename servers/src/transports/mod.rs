@@ -8,6 +8,7 @@ mod heartbeat;
 mod long_polling;
 mod ndjson;
 mod polling;
+mod socketio;
 mod sse;
 mod websocket;
 
@@ -24,7 +25,7 @@ use ticker::Transport;
 use crate::{app::App, selection::Selection};
 
 /// The routes of `transport`.
-pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
+pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
     match transport {
         Transport::Polling => polling::routes(),
         Transport::LongPolling => long_polling::routes(),
@@ -35,6 +36,8 @@ pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
         Transport::Grpc => grpc::routes(),
         #[cfg(not(feature = "grpc"))]
         Transport::Grpc => Router::new(),
+        // A library's service, which wants its state when it is made.
+        Transport::SocketIo => socketio::routes(app),
     }
 }
 

@@ -96,13 +96,18 @@ fn handshake(app: &App, request: &Request) -> Result<(Switch, Subscription), Box
 /// A browser sends cookies with every WebSocket handshake, from whatever page it comes, and asks nobody first: the
 /// server has to look at the origin itself (RFC 6455 section 10.2).
 fn check_origin(app: &App, request: &Request) -> Result<(), Box<Response>> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    if origin_is_welcome(request.headers(), host, &app.settings.allowed_origins) {
+    if is_welcome(app, request) {
         Ok(())
     } else {
         Err(Box::new(refuse(StatusCode::FORBIDDEN, "this origin may not open a WebSocket here")))
     }
+}
+
+/// Whether the page that the request comes from, if any, may talk to this server.
+pub(super) fn is_welcome(app: &App, request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    origin_is_welcome(request.headers(), host, &app.settings.allowed_origins)
 }
 
 /// What was agreed on.
@@ -154,7 +159,7 @@ fn is_extended_connect(request: &Request) -> bool {
 }
 
 /// Whether the request comes from no page, from one of this server, or from an allowed one.
-pub(super) fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
+fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     let own = origin.parse::<Uri>().is_ok_and(|origin| {

@@ -9,6 +9,7 @@ mod feed;
 mod limits;
 mod polling;
 mod process;
+mod socketio;
 mod sse;
 mod support;
 mod websocket;
