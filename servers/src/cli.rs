@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     io::{self, BufRead as _, Write as _},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     process::ExitCode,
     time::Duration,
 };
@@ -20,8 +20,10 @@ use tokio::{
 };
 
 use crate::{
+    Listeners,
     control::{Acknowledged, Command, Hello, Reply, Start},
-    os,
+    identity::Identity,
+    listen, listen_both, os,
     serve::{self, ServeError},
     settings::{Settings, SettingsError},
 };
@@ -43,6 +45,9 @@ pub struct ServeArgs {
     /// Take commands from a parent process: JSON lines on stdin and stdout
     #[arg(long, value_name = "CHANNEL")]
     control: Option<Channel>,
+    /// Listen for HTTP/3 too, on the UDP port of the same number, with a certificate of its own
+    #[arg(long)]
+    quic: bool,
     #[command(flatten)]
     feed: FeedArgs,
     #[command(flatten)]
@@ -114,6 +119,8 @@ fn arrivals() -> impl clap::builder::TypedValueParser<Value = Arrivals> {
 enum CliError {
     #[error("{0} can be reached from other machines: add --allow-remote if that is what you want")]
     Remote(SocketAddr),
+    #[error("this build leaves out webtransport: build with --features quic")]
+    WithoutQuic,
     #[error("failed to pin to cores {cpus:?}: {cause}")]
     Cpus { cpus: Vec<usize>, cause: nix::Error },
     #[error("{0}")]
@@ -130,9 +137,11 @@ impl CliError {
     /// 2 for what another command line would cure, 3 for the rest.
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Remote(_) | Self::Cpus { .. } | Self::Settings(_) | Self::Listen { .. } => {
-                ExitCode::from(2)
-            }
+            Self::Remote(_)
+            | Self::WithoutQuic
+            | Self::Cpus { .. }
+            | Self::Settings(_)
+            | Self::Listen { .. } => ExitCode::from(2),
             Self::Start(_) | Self::Serve(_) => ExitCode::from(3),
         }
     }
@@ -153,6 +162,9 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 
 fn try_run(args: &ServeArgs) -> Result<(), CliError> {
     let address = args.address()?;
+    if args.quic && !cfg!(feature = "quic") {
+        return Err(CliError::WithoutQuic);
+    }
     // Before any thread is made: threads inherit the cores.
     if !args.tuning.cpus.is_empty() {
         let cpus = args.tuning.cpus.clone();
@@ -160,15 +172,18 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
     }
     let settings = args.settings(os::raise_file_limit().ok());
     settings.check()?;
-    let listener = serve::listen(address).map_err(|cause| CliError::listen(address, cause))?;
-    let address = listener.local_addr().map_err(CliError::Start)?;
+    let listeners = if args.quic { listen_both(address) } else { listen(address).map(Listeners::from) };
+    let listeners = listeners.map_err(|cause| CliError::listen(address, cause))?;
+    let hello = hello(&listeners).map_err(CliError::Start)?;
     let runtime = runtime(args.tuning.workers).map_err(CliError::Start)?;
     // Before anyone is told that the server is there: from then on a signal must not kill it.
     let mut signals = Signals::listen(&runtime).map_err(CliError::Start)?;
 
     let (start, stop) = match args.control {
-        Some(Channel::Stdio) => obey_stdin(address).map_err(CliError::Start)?,
-        None => obey_signals(address, &settings.feed).map_err(CliError::Start)?,
+        Some(Channel::Stdio) => obey_stdin(&hello).map_err(CliError::Start)?,
+        None => {
+            obey_signals(&hello, listeners.identity.as_deref(), &settings.feed).map_err(CliError::Start)?
+        }
     };
     // Under control Ctrl-C is the parent's business, which may still need its server to drain.
     let interrupt_stops = args.control.is_none();
@@ -180,7 +195,7 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
                 _ = signals.interrupt.recv(), if interrupt_stops => {}
             }
         };
-        serve::serve(listener, settings, arrives(start), shutdown).await?;
+        serve::serve(listeners, settings, arrives(start), shutdown).await?;
         Ok(())
     };
     // On a worker, like the tasks that it makes; the main thread only waits.
@@ -267,8 +282,19 @@ async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
     }
 }
 
+/// Where it listens, and how it is recognised.
+fn hello(listeners: &Listeners) -> io::Result<Hello> {
+    Ok(Hello {
+        address: listeners.tcp.local_addr()?,
+        pid: std::process::id(),
+        certificate: listeners.identity.as_ref().map(|identity| identity.pem().to_owned()),
+        quic: listeners.udp.as_ref().map(UdpSocket::local_addr).transpose()?,
+    })
+}
+
 /// Without a parent: starts at once, tells a person where, stops by signals only.
-fn obey_signals(address: SocketAddr, feed: &FeedSettings) -> io::Result<Orders> {
+fn obey_signals(hello: &Hello, identity: Option<&Identity>, feed: &FeedSettings) -> io::Result<Orders> {
+    let address = hello.address;
     let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = feed;
     let arrivals = arrivals.name();
     writeln!(
@@ -276,14 +302,22 @@ fn obey_signals(address: SocketAddr, feed: &FeedSettings) -> io::Result<Orders> 
         "serving http://{address}/ ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
          {quote_bytes} bytes each); Ctrl-C stops"
     )?;
+    if let Some(quic) = hello.quic {
+        writeln!(io::stdout(), "serving https://{quic}/ over HTTP/3 (UDP port {})", quic.port())?;
+    }
+    if let Some(identity) = identity {
+        let hex: String = identity.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        let base64 = identity.fingerprint_base64();
+        writeln!(io::stdout(), "certificate SHA-256 {hex}\n            (base64 {base64})")?;
+    }
     let (start, started) = oneshot::channel();
     let _ = start.send(Start::now());
     Ok((started, oneshot::channel().1))
 }
 
 /// With a parent: greets it and obeys what it says.
-fn obey_stdin(address: SocketAddr) -> io::Result<Orders> {
-    say(&Hello { address, pid: std::process::id() })?;
+fn obey_stdin(hello: &Hello) -> io::Result<Orders> {
+    say(hello)?;
     let (start, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     // A thread, not a task, and never joined: only the end of the process ends a read of stdin.

@@ -17,11 +17,15 @@ pub enum Transport {
     /// The WebSocket protocol (RFC 6455).
     #[serde(rename = "websocket")]
     WebSocket,
+    /// WebTransport over HTTP/3 (draft-ietf-webtrans-http3): QUIC streams or datagrams.
+    #[serde(rename = "webtransport")]
+    WebTransport,
 }
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 4] = [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket];
+    pub const ALL: [Self; 5] =
+        [Self::Polling, Self::LongPolling, Self::Sse, Self::WebSocket, Self::WebTransport];
 
     /// The name that scenario files use as `kind`.
     pub fn name(self) -> &'static str {
@@ -30,6 +34,7 @@ impl Transport {
             Self::LongPolling => "long-polling",
             Self::Sse => "sse",
             Self::WebSocket => "websocket",
+            Self::WebTransport => "webtransport",
         }
     }
 
@@ -40,6 +45,7 @@ impl Transport {
             Self::LongPolling => "the client asks, and the answer is held until there is news",
             Self::Sse => "one long HTTP response, an event for each quote",
             Self::WebSocket => "one upgraded connection, a message for each quote",
+            Self::WebTransport => "a session over QUIC, a stream of quotes or a datagram for each",
         }
     }
 }

@@ -5,18 +5,26 @@ mod long_polling;
 mod polling;
 mod sse;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use ticker::Transport;
 
 use crate::app::App;
+
+#[cfg(feature = "quic")]
+pub(crate) use webtransport::{accept as accept_sessions, open as listen_for_sessions};
+
+/// Where QUIC sessions are asked for.
+pub(crate) const SESSIONS: &str = "/webtransport";
 
 /// The routes of `transport`.
 pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
@@ -25,6 +33,8 @@ pub(crate) fn routes(transport: Transport) -> Router<Arc<App>> {
         Transport::LongPolling => long_polling::routes(),
         Transport::Sse => sse::routes(),
         Transport::WebSocket => websocket::routes(),
+        // Its sessions come over UDP.
+        Transport::WebTransport => Router::new(),
     }
 }
 
@@ -34,11 +44,21 @@ struct Refusal {
     error: String,
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(Refusal { error: error.into() })).into_response()
 }
 
 /// Why a cursor is refused that is ahead of the feed: it belongs to another feed, or an earlier server.
 fn ahead(after: u64, last: u64) -> Response {
     refuse(StatusCode::BAD_REQUEST, format!("after is {after}, expected at most {last}, the newest quote"))
+}
+
+/// Whether a request comes from no page, from one of this server (`host`), or from an allowed one.
+fn origin_is_welcome(origin: Option<&str>, host: Option<&str>, allowed: &[String]) -> bool {
+    let Some(origin) = origin else { return true };
+    let own = origin.parse::<Uri>().is_ok_and(|origin| {
+        let authority = origin.authority().map(|authority| authority.as_str());
+        authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+    });
+    own || allowed.iter().any(|allowed| allowed == origin)
 }
