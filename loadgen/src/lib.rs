@@ -18,6 +18,7 @@ pub mod peers;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod quic;
 pub mod progress;
 pub mod runner;
 pub mod scenario;

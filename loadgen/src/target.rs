@@ -86,7 +86,7 @@ impl Target {
     /// Where clients connect.
     pub fn endpoint(&self) -> Arc<Endpoint> {
         match self {
-            Self::Reference(reference) => Arc::new(Endpoint::reference(reference.address)),
+            Self::Reference(reference) => Arc::new(reference.endpoint.clone()),
             Self::Peer(peer) => Arc::new(peer.endpoint.clone()),
         }
     }

@@ -12,7 +12,7 @@ mod bytes;
 mod findings;
 mod sockets;
 
-pub use bytes::{Bytes, Handshake, Kernel, Layers};
+pub use bytes::{Bytes, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays};
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use sockets::{SocketOptions, Sockets};
 

@@ -21,6 +21,7 @@ mod request;
 mod sse;
 pub mod verify;
 mod websocket;
+mod webtransport;
 
 pub use mapping::check_pattern;
 
@@ -34,6 +35,7 @@ pub fn keys(kind: Transport) -> &'static [&'static str] {
         Transport::LongPolling => long_polling::KEYS,
         Transport::Sse => sse::KEYS,
         Transport::WebSocket => websocket::KEYS,
+        Transport::WebTransport => webtransport::KEYS,
     }
 }
 
@@ -44,6 +46,7 @@ pub fn http(kind: Transport) -> &'static [Http] {
         Transport::LongPolling => long_polling::HTTP,
         Transport::Sse => sse::HTTP,
         Transport::WebSocket => websocket::HTTP,
+        Transport::WebTransport => webtransport::HTTP,
     }
 }
 
@@ -54,6 +57,7 @@ pub fn carriers(kind: Transport) -> &'static [Carrier] {
         Transport::LongPolling => long_polling::CARRIERS,
         Transport::Sse => sse::CARRIERS,
         Transport::WebSocket => websocket::CARRIERS,
+        Transport::WebTransport => webtransport::CARRIERS,
     }
 }
 
@@ -64,6 +68,7 @@ pub fn conflict(kind: Transport, options: &TransportOptions) -> Option<Conflict>
         Transport::LongPolling => long_polling::conflict(options),
         Transport::Sse => sse::conflict(options),
         Transport::WebSocket => websocket::conflict(options),
+        Transport::WebTransport => webtransport::conflict(options),
     }
 }
 
@@ -83,6 +88,7 @@ pub fn schemes(kind: Transport) -> &'static [&'static str] {
         Transport::LongPolling => long_polling::SCHEMES,
         Transport::Sse => sse::SCHEMES,
         Transport::WebSocket => websocket::SCHEMES,
+        Transport::WebTransport => webtransport::SCHEMES,
     }
 }
 
@@ -94,6 +100,7 @@ pub fn peer_keys(kind: Transport) -> &'static [&'static str] {
         Transport::LongPolling => long_polling::PEER_KEYS,
         Transport::Sse => sse::PEER_KEYS,
         Transport::WebSocket => websocket::PEER_KEYS,
+        Transport::WebTransport => webtransport::PEER_KEYS,
     }
 }
 
@@ -104,6 +111,7 @@ pub fn label(kind: Transport, options: &TransportOptions) -> String {
         Transport::LongPolling => long_polling::label(options),
         Transport::Sse => sse::label(options),
         Transport::WebSocket => websocket::label(options),
+        Transport::WebTransport => webtransport::label(options),
     }
 }
 
@@ -114,6 +122,7 @@ pub fn initiator(kind: Transport) -> Initiator {
         Transport::LongPolling => long_polling::INITIATOR,
         Transport::Sse => sse::INITIATOR,
         Transport::WebSocket => websocket::INITIATOR,
+        Transport::WebTransport => webtransport::INITIATOR,
     }
 }
 
@@ -124,6 +133,7 @@ pub fn model(kind: Transport, options: &TransportOptions) -> Model {
         Transport::LongPolling => long_polling::model(options),
         Transport::Sse => sse::model(options),
         Transport::WebSocket => websocket::model(options),
+        Transport::WebTransport => webtransport::model(options),
     }
 }
 
@@ -134,6 +144,7 @@ pub fn drain(kind: Transport, options: &TransportOptions) -> Duration {
         Transport::LongPolling => long_polling::drain(options),
         Transport::Sse => sse::drain(options),
         Transport::WebSocket => websocket::drain(options),
+        Transport::WebTransport => webtransport::drain(options),
     }
 }
 
@@ -144,6 +155,23 @@ pub fn coalesces(kind: Transport, options: &TransportOptions) -> bool {
         Transport::LongPolling => long_polling::coalesces(options),
         Transport::Sse => sse::coalesces(options),
         Transport::WebSocket => websocket::coalesces(options),
+        Transport::WebTransport => webtransport::coalesces(options),
+    }
+}
+
+/// Whether what the network loses stays lost, by design.
+pub fn loses(kind: Transport, options: &TransportOptions) -> bool {
+    match kind {
+        Transport::Polling | Transport::LongPolling | Transport::Sse | Transport::WebSocket => false,
+        Transport::WebTransport => webtransport::loses(options),
+    }
+}
+
+/// The cargo feature that a build has left out, without which the transport cannot be had.
+pub fn left_out(kind: Transport) -> Option<&'static str> {
+    match kind {
+        Transport::Polling | Transport::LongPolling | Transport::Sse | Transport::WebSocket => None,
+        Transport::WebTransport => (!cfg!(feature = "quic")).then_some("quic"),
     }
 }
 
@@ -154,6 +182,7 @@ pub fn acts_on_a_timetable(kind: Transport) -> bool {
         Transport::LongPolling => long_polling::ACTS_ON_A_TIMETABLE,
         Transport::Sse => sse::ACTS_ON_A_TIMETABLE,
         Transport::WebSocket => websocket::ACTS_ON_A_TIMETABLE,
+        Transport::WebTransport => webtransport::ACTS_ON_A_TIMETABLE,
     }
 }
 
@@ -166,6 +195,7 @@ pub async fn run(client: Client) {
         Transport::LongPolling => long_polling::run(&client, &mut stands).await,
         Transport::Sse => sse::run(&client, &mut stands).await,
         Transport::WebSocket => websocket::run(&client, &mut stands).await,
+        Transport::WebTransport => webtransport::run(&client, &mut stands).await,
     };
     match ran {
         Ok(()) => {}
@@ -181,6 +211,7 @@ pub fn heartbeat_bytes(kind: Transport) -> u64 {
         Transport::LongPolling => long_polling::HEARTBEAT_BYTES,
         Transport::Sse => sse::HEARTBEAT_BYTES,
         Transport::WebSocket => websocket::HEARTBEAT_BYTES,
+        Transport::WebTransport => webtransport::HEARTBEAT_BYTES,
     }
 }
 

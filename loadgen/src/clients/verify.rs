@@ -12,6 +12,8 @@ mod long_polling;
 mod polling;
 mod sse;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;
 
 const DAY_US: u64 = 86_400_000_000;
 
@@ -210,6 +212,10 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         Transport::LongPolling => long_polling::verify(endpoint, findings).await,
         Transport::Sse => sse::verify(endpoint, findings).await,
         Transport::WebSocket => websocket::verify(endpoint, findings).await,
+        #[cfg(feature = "quic")]
+        Transport::WebTransport => webtransport::verify(endpoint, findings).await,
+        #[cfg(not(feature = "quic"))]
+        Transport::WebTransport => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 /// The most variants of one scenario.
 const MOST_VARIANTS: usize = 100;
 
-const PLANNED_KINDS: &[&str] = &["ndjson", "socketio", "webtransport", "grpc"];
+const PLANNED_KINDS: &[&str] = &["ndjson", "socketio", "grpc"];
 
 /// A plan, and for each of its variants the transport's name before the sweep's suffix.
 pub(super) struct Resolved {
@@ -133,6 +133,10 @@ impl Resolver<'_> {
         let supported: Vec<_> = Transport::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
         let words = Words { supported: &supported, planned: PLANNED_KINDS };
         let kind = values::word(self.sources, "transport.kind", written, &words)?;
+        if let Some(feature) = clients::left_out(kind) {
+            let problem = Problem::LeftOut { kind: kind.to_string(), feature };
+            return Err(self.sources.error(problem, written.span.clone(), "this kind"));
+        }
         let mut axes = shared.to_vec();
         axes.extend(axes::of_transport(self.sources, kind, table, &self.file.defaults)?);
         let span = match &table.name {

@@ -2,7 +2,7 @@
 //!
 //! This is the one file of the load generator that knows the `servers` crate.
 
-use std::{io, net::SocketAddr, ops::Range, path::Path, process::Stdio, time::Duration};
+use std::{io, ops::Range, path::Path, process::Stdio, time::Duration};
 
 pub use servers::stats;
 use servers::{
@@ -17,7 +17,12 @@ use tokio::{
 };
 
 use super::{STOP_TIME, TargetError};
-use crate::{clients::HEARTBEAT, plan::VariantPlan, process::Cores};
+use crate::{
+    clients::HEARTBEAT,
+    endpoint::Endpoint,
+    plan::{Http, VariantPlan},
+    process::Cores,
+};
 
 const START_TIME: Duration = Duration::from_secs(10);
 /// Connections of the server beyond its clients: the control plane's, and a few that are closing.
@@ -32,7 +37,7 @@ struct Reading {
 /// A running reference server.
 pub struct Reference {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     /// Its process.
     pub pid: u32,
     child: Child,
@@ -57,7 +62,11 @@ impl Reference {
         let mut lines = BufReader::new(stdout).lines();
         let hello: Hello = read(&mut lines, "its address").await?;
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
-        let reference = Self { address: hello.address, pid: hello.pid, child, stdin, lines, http };
+        let mut endpoint = Endpoint::reference(hello.address);
+        if let Some((address, pem)) = hello.quic.zip(hello.certificate.as_deref()) {
+            endpoint = endpoint.with_quic(address, pem)?;
+        }
+        let reference = Self { endpoint, pid: hello.pid, child, stdin, lines, http };
         reference.http.get(reference.url("/healthz")).send().await?.error_for_status()?;
         reference.check_clock().await?;
         Ok(reference)
@@ -77,7 +86,7 @@ impl Reference {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.endpoint.address)
     }
 
     /// Tells the server when to publish, and waits for its acknowledgement.
@@ -143,6 +152,9 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
         .collect();
     if cfg!(target_os = "linux") {
         arguments.push(format!("--cpus={}", cpus.join(",")));
+    }
+    if variant.options.http == Http::H3 {
+        arguments.push("--quic".to_owned());
     }
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.
