@@ -5,7 +5,9 @@ use std::{ops::Range, time::Duration};
 use measurement::{
     ledger::Phase,
     recorder::Recording,
-    result::{Bytes, Clients, Handshake, Layers, Process, Quic, QuicEnd, Requests, ScheduleReport, Status, Trial},
+    result::{
+        Bytes, Clients, Handshake, Layers, Process, Quic, QuicEnd, Requests, ScheduleReport, Status, Trial,
+    },
     validity::{self, Machine},
 };
 
@@ -149,7 +151,8 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     let quic = books.quic.map(|quic| Quic { server: server_end(evidence), ..quic });
-    let explained = quic.is_none_or(|quic| quic.ends(evidence.machine.udp_drops).is_none_or(|ends| ends.agree()));
+    let explained =
+        quic.is_none_or(|quic| quic.ends(evidence.machine.udp_drops).is_none_or(|ends| ends.agree()));
     Bytes {
         received,
         sent,

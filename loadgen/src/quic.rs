@@ -148,7 +148,10 @@ mod tests {
         meter.moved(205, &counts(420, 0));
         meter.message(120, 4);
         let books = meter.finish(206, &counts(420, 0), false);
-        assert_eq!((books.received.phase(Phase::Drain).socket_total, books.received.socket_total()), (124, 420));
+        assert_eq!(
+            (books.received.phase(Phase::Drain).socket_total, books.received.socket_total()),
+            (124, 420)
+        );
         assert!(books.received.balanced());
     }
 }

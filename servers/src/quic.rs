@@ -74,7 +74,8 @@ impl Books {
         let mut books = self.lock();
         books.settle();
         let mut stats = books.sums;
-        for connection in books.open.values().flatten().chain(books.lingering.iter().map(|(_, ended)| ended)) {
+        for connection in books.open.values().flatten().chain(books.lingering.iter().map(|(_, ended)| ended))
+        {
             add(&mut stats, connection);
         }
         stats.open = books.open.len() as u64;

@@ -22,6 +22,8 @@ use tokio::{
     time::sleep,
 };
 
+#[cfg(feature = "quic")]
+use crate::transports;
 use crate::{
     app::App,
     connection::Connection,
@@ -33,8 +35,6 @@ use crate::{
     settings::{Settings, SettingsError},
     stats::Stats,
 };
-#[cfg(feature = "quic")]
-use crate::transports;
 
 /// Bound of what hyper reads ahead and of what it queues to write, for each connection.
 const MOST_BUFFERED_BYTES: usize = 16 * 1024;
@@ -120,7 +120,9 @@ struct Sessions {
 #[cfg(feature = "quic")]
 impl Sessions {
     fn open(udp: Option<UdpSocket>, app: &Arc<App>) -> io::Result<Self> {
-        let Some((udp, identity)) = udp.zip(app.identity.as_ref()) else { return Ok(Self { endpoint: None }) };
+        let Some((udp, identity)) = udp.zip(app.identity.as_ref()) else {
+            return Ok(Self { endpoint: None });
+        };
         Ok(Self { endpoint: Some(transports::listen_for_sessions(udp, identity, app)?) })
     }
 

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients,
-    plan::{Plan, TransportOptions, VariantPlan, options::Word as _},
+    plan::{Http, Plan, TransportOptions, VariantPlan, options::Word as _},
 };
 
 use super::{
@@ -180,6 +180,8 @@ impl Resolver<'_> {
     fn variant(&self, entry: &Entry<'_>, point: &Point<'_>, seed: u64) -> Result<Named, ScenarioError> {
         let mut draft = point.draft(clients::http(entry.kind)[0]);
         draft.feed.seed = seed;
+        // HTTP/3 has no plain form (RFC 9114 section 3.1).
+        draft.options.tls |= draft.options.http == Http::H3;
         self.check_options(entry, &draft.options)?;
         self.check_symbols_per_client(draft.feed.symbols)?;
         let allowed = self.allows_remote(entry.own);

@@ -33,7 +33,8 @@ pub(super) fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence)
             });
         } else if checked == 0
             && trial.bytes.quic.is_none()
-            && trial.clients.connected > 0 && (evidence.peer.is_none() || end == "client")
+            && trial.clients.connected > 0
+            && (evidence.peer.is_none() || end == "client")
         {
             findings.add(Entry {
                 code: "kernel.unchecked",

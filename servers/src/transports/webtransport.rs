@@ -44,6 +44,10 @@ const HEAD: usize = 4;
 /// The session's number before each datagram (RFC 9297 section 2.1), at its longest.
 const LONGEST_SESSION_ID: usize = 8;
 
+/// A quote that fits the 1,200 bytes that every path of QUIC carries (RFC 9000 section 14), whatever this one
+/// was found to carry meanwhile.
+const LONGEST_DATAGRAM: usize = 1_150;
+
 /// Codes of our CONNECTION_CLOSE.
 const STOPPING: u32 = 0;
 const NO_GO: u32 = 1;
@@ -58,7 +62,8 @@ pub(crate) fn open(socket: UdpSocket, identity: &Identity, app: &App) -> std::io
     if let Ok(bytes) = socket2::SockRef::from(&socket).recv_buffer_size() {
         app.quic.receive_buffer(bytes);
     }
-    let certificate = Certificate::from_der(identity.certificate().to_vec()).map_err(std::io::Error::other)?;
+    let certificate =
+        Certificate::from_der(identity.certificate().to_vec()).map_err(std::io::Error::other)?;
     let key = PrivateKey::from_der_pkcs8(identity.key().secret_der().to_vec());
     let identity = wtransport::Identity::new(CertificateChain::single(certificate), key);
     let config = ServerConfig::builder().with_bind_socket(socket);
@@ -253,7 +258,7 @@ impl Session {
 
     /// Each quote by itself. Snapshots may be longer than a datagram: each comes on a stream of its own.
     async fn datagrams(&mut self) -> Result<(), End> {
-        let longest = self.connection.max_datagram_size().unwrap_or(0);
+        let longest = self.connection.max_datagram_size().unwrap_or(0).min(LONGEST_DATAGRAM);
         if longest < self.app.settings.feed.quote_bytes as usize {
             return Err(End::Closing(TOO_LONG, "a quote is longer than a datagram of this connection"));
         }

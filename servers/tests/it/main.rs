@@ -11,3 +11,5 @@ mod process;
 mod sse;
 mod support;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;

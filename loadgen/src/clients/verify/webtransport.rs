@@ -51,7 +51,8 @@ async fn identity(endpoint: &Endpoint, findings: &mut Findings) -> io::Result<Op
     const RULE: &str = "webtransport.identity";
     let answer = Control::open(endpoint).await?.ask("/identity", &[]).await?;
     let told: Option<Identity> = serde_json::from_slice(&answer.body).ok();
-    let Some(Identity { sha256, webtransport: Some(url) }) = told.filter(|_| answer.status.is_success()) else {
+    let Some(Identity { sha256, webtransport: Some(url) }) = told.filter(|_| answer.status.is_success())
+    else {
         findings.checks.push(Check { rule: RULE, section: SECTION, outcome: Outcome::Absent });
         return Ok(None);
     };
@@ -64,12 +65,22 @@ async fn identity(endpoint: &Endpoint, findings: &mut Findings) -> io::Result<Op
         trust: Trust::Fingerprint(fingerprint),
     });
     let near = quic.as_ref().is_some_and(|quic| quic.address.ip() == endpoint.address.ip());
-    findings.hold(RULE, SECTION, near, answer.text(), "SHA-256 in base64, and an https url of the same address");
+    findings.hold(
+        RULE,
+        SECTION,
+        near,
+        answer.text(),
+        "SHA-256 in base64, and an https url of the same address",
+    );
     Ok(quic.filter(|_| near))
 }
 
 /// A session; what keeps it from being one is the server's answer.
-async fn open(quic: &Quic, path: &str, origin: Option<&str>) -> io::Result<Result<Connection, ConnectingError>> {
+async fn open(
+    quic: &Quic,
+    path: &str,
+    origin: Option<&str>,
+) -> io::Result<Result<Connection, ConnectingError>> {
     let sockets = session::endpoint(quic)?;
     let mut options = ConnectOptions::builder(format!("https://{}{path}", quic.authority));
     if let Some(origin) = origin {

@@ -102,7 +102,9 @@ fn request(client: &Client, quic: &Quic) -> Result<ConnectOptions, ClientError> 
     let mut options = ConnectOptions::builder(format!("https://{}{path}{delivery}", quic.authority));
     for (name, text) in &client.plan().headers {
         let name = name.to_ascii_lowercase();
-        if !["connection", "host", "keep-alive", "transfer-encoding", "upgrade", "te"].contains(&name.as_str()) {
+        if !["connection", "host", "keep-alive", "transfer-encoding", "upgrade", "te"]
+            .contains(&name.as_str())
+        {
             options = options.add_header(name, text);
         }
     }
