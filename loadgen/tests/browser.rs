@@ -2,6 +2,7 @@
 //!
 //! The page is one of the server's own, so that its scripts have the server's origin.
 
+#![cfg(feature = "quic")]
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::{future::pending, net::SocketAddr, time::Duration};
@@ -89,7 +90,6 @@ const SESSION: &str = "
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg(feature = "quic")]
 async fn webtransport_by_the_hash_of_the_certificate() {
     let server = Server::start();
     let mut page = Chromium::start(&[]).await;

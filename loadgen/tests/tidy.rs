@@ -56,14 +56,20 @@ fn programs_hold_no_logic_and_files_stay_readable() {
 #[test]
 fn transports_are_named_in_their_own_files_and_the_list_only() {
     let at_home = ["servers/src/transports/", "loadgen/src/clients/", "ticker/src/transport.rs"];
-    let names = ["Transport::Polling", "Transport::LongPolling", "Transport::Sse", "Transport::WebSocket"];
+    let names = [
+        "Transport::Polling",
+        "Transport::LongPolling",
+        "Transport::Sse",
+        "Transport::WebSocket",
+        "Transport::WebTransport",
+    ];
     check("no other code names a transport", |name, text| {
         let test = name.contains("/tests/") || name.ends_with("tests.rs");
         !test
             && !at_home.iter().any(|home| name.starts_with(home))
             && names.iter().any(|known| text.contains(known))
     });
-    let labels = ["\"polling\"", "\"long-polling\"", "\"sse\"", "\"websocket\""];
+    let labels = ["\"polling\"", "\"long-polling\"", "\"sse\"", "\"websocket\"", "\"webtransport\""];
     check("reports know transports as labels only", |name, text| {
         name.starts_with("reports/src/") && labels.iter().any(|label| text.contains(label))
     });

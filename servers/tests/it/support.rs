@@ -42,6 +42,7 @@ pub(crate) fn steady(updates_per_second: f64) -> Settings {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// SHA-256 of its certificate, if it has one.
+    #[cfg(feature = "quic")]
     pub(crate) fingerprint: Option<[u8; 32]>,
     start: Option<oneshot::Sender<Start>>,
     stop: oneshot::Sender<()>,
@@ -58,13 +59,21 @@ impl Server {
     pub(crate) fn on(listeners: impl Into<Listeners>, settings: Settings) -> Self {
         let listeners = listeners.into();
         let address = listeners.tcp.local_addr().unwrap();
+        #[cfg(feature = "quic")]
         let fingerprint = listeners.identity.as_ref().map(|identity| identity.fingerprint());
         let (start, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listeners, settings, async { started.await.unwrap() }, async {
             stopped.await.unwrap();
         }));
-        Self { address, fingerprint, start: Some(start), stop, task }
+        Self {
+            address,
+            #[cfg(feature = "quic")]
+            fingerprint,
+            start: Some(start),
+            stop,
+            task,
+        }
     }
 
     pub(crate) fn start(&mut self, start: Start) {

@@ -1,9 +1,13 @@
 //! `/webtransport`: sessions and their refusals, streams, datagrams, coming back, the end; and what is counted.
 
-use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use servers::{Settings, stats::QuicStats};
-use tokio::time::timeout;
+use tokio::{net::UdpSocket, time::timeout};
 use wtransport::{
     ClientConfig, Connection, Endpoint, RecvStream, VarInt,
     endpoint::{ConnectOptions, endpoint_side},
@@ -17,6 +21,67 @@ fn sockets(server: &Server) -> Endpoint<endpoint_side::Client> {
     let trust = [Sha256Digest::new(server.fingerprint.unwrap())];
     let config = ClientConfig::builder().with_bind_default().with_server_certificate_hashes(trust);
     Endpoint::client(config.build()).unwrap()
+}
+
+/// A network between one client and the server that loses every `nth` of the server's datagrams once the handshake
+/// is over; how many it lost, and their bytes.
+async fn lossy(server: &Server, nth: u64) -> (SocketAddr, Arc<Mutex<(u64, u64)>>) {
+    const HANDSHAKE: u64 = 20;
+    let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (address, target) = (relay.local_addr().unwrap(), server.address);
+    let lost = Arc::new(Mutex::new((0, 0)));
+    let books = Arc::clone(&lost);
+    tokio::spawn(async move {
+        let (mut client, mut count, mut bytes) = (None, 0, [0; 2048]);
+        loop {
+            let (length, from) = relay.recv_from(&mut bytes).await.unwrap();
+            if from != target {
+                client = Some(from);
+                relay.send_to(&bytes[..length], target).await.unwrap();
+                continue;
+            }
+            count += 1;
+            if count > HANDSHAKE && count % nth == 0 {
+                let mut lost = books.lock().unwrap();
+                *lost = (lost.0 + 1, lost.1 + length as u64);
+            } else if let Some(client) = client {
+                relay.send_to(&bytes[..length], client).await.unwrap();
+            }
+        }
+    });
+    (address, lost)
+}
+
+#[tokio::test]
+async fn what_the_network_loses_is_sent_again_on_a_stream_and_missing_as_datagrams() {
+    let server = Server::secure(steady(300.0));
+    for (delivery, whole) in [("stream", true), ("datagrams", false)] {
+        let before = quic(&server.stats().await);
+        let (relay, lost) = lossy(&server, 9).await;
+        let sockets = sockets(&server);
+        let url = format!("https://{relay}/webtransport?delivery={delivery}");
+        let session = in_time(sockets.connect(url)).await.unwrap();
+        say(&session, b"go").await;
+        let mut stream = accept(&session).await;
+        let last = shape(&message(&mut stream).await).0;
+        let (mut seqs, mut newest) = (Vec::new(), last);
+        while newest < last + 300 {
+            newest = seq(&if whole { message(&mut stream).await } else { datagram(&session).await });
+            seqs.push(newest);
+        }
+        let missing = 300 - seqs.len();
+        assert!(if whole { missing == 0 } else { missing > 5 }, "{delivery}: {missing} missing");
+        session.close(VarInt::from_u32(0), b"");
+        in_time(sockets.wait_idle()).await;
+        let after = quic(&server.stats_when(|stats| quic(stats).open == 0).await);
+        let client = session.quic_connection().stats();
+        let (datagrams, bytes) = *lost.lock().unwrap();
+        assert_eq!(after.sent_bytes - before.sent_bytes - client.udp_rx.bytes, bytes, "{delivery}");
+        assert_eq!(after.sent_datagrams - before.sent_datagrams - client.udp_rx.datagrams, datagrams);
+        // The sender finds nearly all of them: not the last ones, and no acknowledgements.
+        let found = after.lost_packets + after.lost_probes - before.lost_packets - before.lost_probes;
+        assert!(found > 0 && found.abs_diff(datagrams) <= 5, "{delivery}: {found} of {datagrams}");
+    }
 }
 
 async fn try_open(server: &Server, path: &str, origin: Option<&str>) -> Result<Connection, ConnectingError> {
