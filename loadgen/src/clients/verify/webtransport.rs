@@ -32,8 +32,10 @@ struct Identity {
 }
 
 pub(super) async fn verify(endpoint: &Endpoint, findings: &mut Findings) -> io::Result<()> {
-    let quic = match &endpoint.quic {
-        Some(quic) => quic.clone(),
+    // A url that names the endpoint itself is asked for nothing else.
+    let named = endpoint.quic.as_ref().filter(|_| endpoint.path.is_some()).cloned();
+    let quic = match named {
+        Some(quic) => quic,
         None => match identity(endpoint, findings).await? {
             Some(quic) => quic,
             None => return Ok(()),
