@@ -5,7 +5,10 @@ use std::{ops::Range, time::Duration};
 use measurement::{
     ledger::Phase,
     recorder::Recording,
-    result::{Bytes, Clients, Closing, Handshake, Layers, Process, Requests, ScheduleReport, Status, Trial},
+    result::{
+        Bytes, Clients, Closing, Handshake, Layers, Process, Quic, QuicEnd, Requests, ScheduleReport, Status,
+        Trial,
+    },
     validity::{self, Machine},
 };
 
@@ -157,6 +160,9 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let beats = variant.load.measure >= clients::HEARTBEAT || sent.transport_framing > 0;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
+    let quic = books.quic.map(|quic| Quic { server: server_end(evidence), ..quic });
+    let explained =
+        quic.is_none_or(|quic| quic.ends(evidence.machine.udp_drops).is_none_or(|ends| ends.agree()));
     Bytes {
         received,
         sent,
@@ -176,10 +182,25 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         kernel: books.kernel,
         tcp_ip_estimate: kernel_known
             .then_some(books.window_segments * (IP_HEAD[usize::from(evidence.ipv6)] + TCP_HEAD)),
-        balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0,
+        quic,
+        balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0 && explained,
         header_overhead_per_update: (in_window > 0)
             .then(|| (received.overhead() + sent.overhead()) as f64 / in_window as f64),
     }
+}
+
+/// The server's end of QUIC connections; `None` where it cannot be compared: it was not asked, or is somebody else's.
+fn server_end(evidence: &Evidence) -> Option<QuicEnd> {
+    let stats = evidence.last_stats.as_ref().filter(|_| evidence.error.is_none())?.quic?;
+    Some(QuicEnd {
+        received_bytes: stats.received_bytes,
+        sent_bytes: stats.sent_bytes,
+        received_datagrams: stats.received_datagrams,
+        sent_datagrams: stats.sent_datagrams,
+        lost_packets: stats.lost_packets,
+        lost_bytes: stats.lost_bytes,
+        lost_probes: stats.lost_probes,
+    })
 }
 
 /// Layers of both directions, server to client first.
@@ -292,7 +313,8 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
             idle.map(|idle| last.rss_bytes.saturating_sub(idle.rss_bytes) as f64 / clients);
         if let (Some(first), Some(last)) = (&from.stats, &to.stats) {
             let calls = |stats: &Stats| stats.bytes.read_calls + stats.bytes.write_calls;
-            server.socket_calls_per_update = per_update((calls(last) - calls(first)) as f64);
+            server.socket_calls_per_update =
+                trial.bytes.quic.is_none().then(|| per_update((calls(last) - calls(first)) as f64)).flatten();
         }
         trial.server = server;
     }
@@ -335,8 +357,17 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
             .unavailable
             .insert("response_time".to_owned(), "the clients made no requests in the window".to_owned());
     }
-    if trial.bytes.tcp_ip_estimate.is_none() {
-        let reason = "TCP_INFO was not told for the clients' sockets".to_owned();
-        trial.unavailable.insert("bytes.tcp_ip_estimate".to_owned(), reason);
+    let mut because = |field: &str, reason: &str| {
+        trial.unavailable.insert(field.to_owned(), reason.to_owned());
+    };
+    if trial.bytes.quic.is_some() {
+        for field in ["bytes.kernel", "bytes.tcp_ip_estimate"] {
+            because(field, "UDP has no TCP_INFO: bytes.quic holds what both ends of QUIC counted");
+        }
+        for field in ["server.socket_calls_per_update", "loadgen.socket_calls_per_update"] {
+            because(field, "a call moves several datagrams, of several sessions");
+        }
+    } else if trial.bytes.tcp_ip_estimate.is_none() {
+        because("bytes.tcp_ip_estimate", "TCP_INFO was not told for the clients' sockets");
     }
 }

@@ -59,7 +59,31 @@ pub struct Endpoint {
     pub authority: String,
     /// Path and query; `{after}` stands for the cursor. `None` for the transport's own.
     pub path: Option<String>,
+    /// How QUIC reaches it, where it does.
+    pub quic: Option<Quic>,
     secure: Option<Secure>,
+}
+
+/// A server's address for QUIC.
+#[derive(Clone)]
+pub struct Quic {
+    /// The UDP address.
+    pub address: SocketAddr,
+    /// Host and port, as the request names them.
+    pub authority: String,
+    /// How the server is recognised.
+    pub trust: Trust,
+}
+
+/// How a server is recognised over QUIC.
+#[derive(Clone)]
+pub enum Trust {
+    /// By its own certificate.
+    Certificate(CertificateDer<'static>),
+    /// By the SHA-256 of its own certificate.
+    Fingerprint([u8; 32]),
+    /// By an authority.
+    Roots(Arc<rustls::ClientConfig>),
 }
 
 #[derive(Clone)]
@@ -78,7 +102,16 @@ impl Endpoint {
             let connectors = connectors("the server", trusted)?;
             Ok(Secure { connectors, name: ServerName::IpAddress(address.ip().into()) })
         });
-        Ok(Self { address, authority: address.to_string(), path: None, secure: secure.transpose()? })
+        let secure = secure.transpose()?;
+        Ok(Self { address, authority: address.to_string(), path: None, quic: None, secure })
+    }
+
+    /// The same, with the server's own certificate (PEM) for QUIC at `address`.
+    pub fn with_quic(self, address: SocketAddr, pem: &str) -> Result<Self, EndpointError> {
+        let certificate =
+            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| unusable("the server", &error))?;
+        let trust = Trust::Certificate(certificate);
+        Ok(Self { quic: Some(Quic { address, authority: address.to_string(), trust }), ..self })
     }
 
     /// Somebody else's, with `{port}` filled in.
@@ -106,7 +139,12 @@ impl Endpoint {
         } else {
             None
         };
-        Ok(Self { address, authority: authority.to_owned(), path, secure })
+        let quic = secure.as_ref().map(|secure| Quic {
+            address,
+            authority: authority.to_owned(),
+            trust: Trust::Roots(Arc::clone(secure.connectors[1].config())),
+        });
+        Ok(Self { address, authority: authority.to_owned(), path, quic, secure })
     }
 
     /// The same server, at each transport's own path.

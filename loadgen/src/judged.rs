@@ -5,7 +5,7 @@ use measurement::{
     validity::{self, Ends, Machine},
 };
 
-use crate::{assemble::Evidence, plan::VariantPlan, target::stats::Stats, worker::Found};
+use crate::{assemble::Evidence, clients, plan::VariantPlan, target::stats::Stats, worker::Found};
 
 /// The evidence of a trial with a window; `unbalanced` names phases whose layers do not add up.
 pub fn evidence(
@@ -18,7 +18,8 @@ pub fn evidence(
     let books = &found.books;
     let stats = known.last_stats.as_ref();
     let whole = known.error.is_none() && !variant.counted_by_server();
-    let ends = stats.filter(|_| whole).map(|stats| Ends {
+    // QUIC has an account of its own, in the trial's bytes.
+    let ends = stats.filter(|_| whole && books.quic.is_none()).map(|stats| Ends {
         down: (stats.bytes.written, books.received.socket_total()),
         up: (books.sent.socket_total(), stats.bytes.read),
     });
@@ -30,6 +31,7 @@ pub fn evidence(
         server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
         unclaimed_messages: books.unclaimed,
         ends,
+        loses: clients::loses(variant.kind, &variant.options),
         clipped: found.recording.clipped(),
         unknown_quotes: found.recording.sums.counts.unknown,
         loadgen_cores: known.cores.loadgen.len() as u64,
@@ -57,7 +59,9 @@ pub fn unmeasured(mut trial: Trial, found: &Found, stats: Option<&Stats>, machin
 fn connections(found: &Found, stats: Option<&Stats>) -> validity::Evidence {
     let listener = stats.map(|stats| stats.connections).unwrap_or_default();
     validity::Evidence {
-        refused: listener.refused + listener.accept_errors,
+        refused: listener.refused
+            + listener.accept_errors
+            + stats.and_then(|stats| stats.quic).map_or(0, |quic| quic.refused),
         listen_drops: listener.dropped,
         first_error: found.errors.first().cloned(),
         exhausted: found.exhausted,
@@ -70,7 +74,8 @@ fn machine(known: &Evidence) -> Option<Machine> {
     let whole = known.machine;
     let (Some(from), Some(to)) = (&known.marks.from, &known.marks.to) else { return Some(whole) };
     let window = to.machine.since(&from.machine);
-    Some(Machine { listen_overflows: whole.listen_overflows, oom_kills: whole.oom_kills, ..window })
+    let Machine { listen_overflows, oom_kills, udp_drops, .. } = whole;
+    Some(Machine { listen_overflows, oom_kills, udp_drops, ..window })
 }
 
 /// Options in force at both ends, where they tell.

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod progress;
+pub mod quic;
 pub mod runner;
 pub mod scenario;
 pub mod socket;

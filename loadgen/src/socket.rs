@@ -17,7 +17,7 @@ use std::{
 
 use measurement::{
     ledger::{Direction, KernelCheck, Phase},
-    result::Kernel,
+    result::{Kernel, Quic},
 };
 use ticker::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -213,6 +213,8 @@ pub struct Books {
     pub without_nodelay: u64,
     /// Names of the congestion controls in force at the end.
     pub congestion_controls: BTreeSet<String>,
+    /// Counts of QUIC connections, which have no TCP below.
+    pub quic: Option<Quic>,
 }
 
 impl Books {
@@ -231,6 +233,9 @@ impl Books {
         self.window_segments += other.window_segments;
         self.without_nodelay += other.without_nodelay;
         self.congestion_controls.extend(other.congestion_controls.iter().cloned());
+        if let Some(other) = &other.quic {
+            self.quic.get_or_insert_default().merge(other);
+        }
     }
 }
 

@@ -369,8 +369,9 @@ async fn settled(target: &Target) -> Option<Stats> {
     let until_ns = clock::now_ns() + SETTLE_TIME.as_nanos() as u64;
     loop {
         let stats = target.stats().await?;
+        let sessions = stats.quic.map_or(0, |quic| quic.open);
         // The one that is open is the connection that asks.
-        if stats.connections.open <= 1 || clock::now_ns() > until_ns {
+        if stats.connections.open + sessions <= 1 || clock::now_ns() > until_ns {
             return Some(stats);
         }
         sleep(TICK).await;

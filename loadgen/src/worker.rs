@@ -477,7 +477,12 @@ impl Client {
     /// Closes the socket in order and adds its bytes to the worker's books.
     pub async fn finish(&self, socket: Rc<Socket>) {
         let books = socket.finish().await;
-        self.worker.books.borrow_mut().merge(&books);
+        self.account(&books);
+    }
+
+    /// Adds the bytes of a connection that is over to the worker's books.
+    pub fn account(&self, books: &Books) {
+        self.worker.books.borrow_mut().merge(books);
     }
 
     /// The client could not connect.
@@ -525,6 +530,18 @@ pub enum ClientError {
     /// WebSocket.
     #[error("failed to exchange WebSocket messages: {0}")]
     WebSocket(#[from] tokio_tungstenite::tungstenite::Error),
+    /// QUIC, HTTP/3 or the session above them.
+    #[error("failed to exchange messages over QUIC: {0}")]
+    Quic(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server listens for TCP only, or told no certificate.
+    #[error("the server has no address for QUIC")]
+    NoQuic,
+    /// The cargo feature that this build leaves out.
+    #[error("this build leaves it out: build with --features {0}")]
+    LeftOut(&'static str),
+    /// A message's length is no length.
+    #[error("a message of {0} bytes is too long")]
+    TooLong(usize),
     /// An event stream that is none.
     #[error("failed to read the event stream: {0}")]
     Events(#[from] sse_stream::Error),
@@ -554,9 +571,6 @@ pub enum ClientError {
     #[cfg(feature = "grpc")]
     #[error("failed to read a message: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    /// A transport of another build.
-    #[error("this build leaves the transport out")]
-    LeftOut,
     /// A line without an end.
     #[error("a line has more than 16 MiB, expected its end before")]
     LongLine,

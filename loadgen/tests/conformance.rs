@@ -13,12 +13,13 @@ use std::{
 };
 
 use loadgen::{
+    clients,
     events::{Event, Listener},
     process::{self, Cores},
     scenario::{self, Overrides},
     trial::{self, Setting},
 };
-use measurement::result::{Status, Trial, Verdict};
+use measurement::result::{Bytes, Kernel, Layers, QuicWays, Status, Trial, Verdict};
 use servers::{Settings, Start};
 use ticker::{Anchor, FeedSettings, Quote, Schedule, Transport, clock, symbol_name};
 use tokio::{
@@ -35,6 +36,11 @@ struct Silent;
 
 impl Listener for Silent {
     fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// The transports that this build has: all, unless a cargo feature is off.
+fn built() -> impl Iterator<Item = Transport> {
+    Transport::ALL.into_iter().filter(|kind| clients::left_out(*kind).is_none())
 }
 
 /// Runs one short trial of a transport with its defaults.
@@ -56,8 +62,7 @@ async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
         only: vec![kind.name().to_owned()],
         quick: false,
     };
-    let every: String =
-        Transport::ALL.iter().map(|kind| format!("[[transport]]\nkind = \"{kind}\"\n")).collect();
+    let every: String = built().map(|kind| format!("[[transport]]\nkind = \"{kind}\"\n")).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("every.toml");
     std::fs::write(&path, every).unwrap();
@@ -78,7 +83,7 @@ async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
 
 #[tokio::test]
 async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
-    for kind in Transport::ALL {
+    for kind in built() {
         let trial = trial_of(kind, &["transport.polling.interval=100ms"]).await;
         let (updates, bytes) = (trial.updates, &trial.bytes);
         assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{kind}");
@@ -89,9 +94,8 @@ async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
         assert_eq!(Some(updates.distinct), updates.generated, "{kind}");
         assert!(bytes.balanced, "{kind}: {bytes:?}");
         assert!(bytes.received.balanced() && bytes.sent.balanced(), "{kind}: {bytes:?}");
-        let (life, kernel) = (&bytes.whole_life, &bytes.kernel);
-        assert_eq!((life.received.sum(), life.sent.sum()), (kernel.received, kernel.sent), "{kind}");
-        assert!(bytes.received.payload > 0 && bytes.handshake.received.headers > 0, "{kind}: {bytes:?}");
+        assert_whole_life(kind, bytes);
+        assert!(bytes.received.payload > 0, "{kind}: {bytes:?}");
         let classes = trial.validity.classes;
         assert_eq!(
             (classes.counts, classes.bytes),
@@ -103,12 +107,61 @@ async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
     }
 }
 
+/// The ledger of a connection's whole life against a second witness: the kernel, or for UDP the other end.
+fn assert_whole_life(kind: Transport, bytes: &Bytes) {
+    let life = (bytes.whole_life.received.sum(), bytes.whole_life.sent.sum());
+    let Some(quic) = &bytes.quic else {
+        assert_eq!(life, (bytes.kernel.received, bytes.kernel.sent), "{kind}");
+        assert!(bytes.handshake.received.headers > 0, "{kind}: {bytes:?}");
+        return;
+    };
+    assert_eq!(life, (quic.client.received_bytes, quic.client.sent_bytes), "{kind}");
+    assert_eq!((quic.connections, bytes.kernel), (12, Kernel::default()), "{kind}");
+    // Sealed by TLS inside QUIC: the remainder is one layer.
+    let Layers { headers, tls, transport_framing, .. } = bytes.handshake.received;
+    assert!(headers == 0 && tls == 0 && transport_framing > 12 * 1_200, "{kind}: {bytes:?}");
+    let server = quic.server.expect("the reference server tells");
+    if quic.client.lost_packets + server.lost_packets + quic.client.lost_probes + server.lost_probes == 0 {
+        let QuicWays { down, up } = quic.ends(0).expect("both ends are known");
+        assert_eq!((down.missing_bytes, up.missing_bytes), (0, 0), "{kind}: {quic:?}");
+        assert_eq!(quic.client.received_datagrams, server.sent_datagrams, "{kind}: {quic:?}");
+        assert_eq!(quic.client.sent_datagrams, server.received_datagrams + 12, "{kind}: {quic:?}");
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "quic")]
+async fn datagrams_deliver_on_a_loopback_and_what_is_lost_is_told() {
+    let trial = trial_of(Transport::WebTransport, &["defaults.carrier=datagrams"]).await;
+    let updates = trial.updates;
+    assert_eq!((trial.status, &trial.error), (Status::Complete, &None));
+    assert_eq!((trial.clients.connected, trial.clients.disconnected), (12, 0));
+    assert!(trial.bytes.balanced, "{:?}", trial.bytes);
+    assert_whole_life(Transport::WebTransport, &trial.bytes);
+    assert_eq!((updates.duplicated, trial.validity.classes.counts), (Some(0), Verdict::Ok), "{updates:?}");
+    let (expected, lost) =
+        (updates.expected.unwrap(), updates.lost.unwrap() + updates.pending_at_end.unwrap());
+    assert!(expected > 12 * 50 && updates.delivered_once + lost == expected, "{updates:?}");
+    assert!(lost * 100 < expected, "{updates:?}");
+    let received = trial.bytes.received;
+    assert_eq!((received.app_framing, received.payload % 120), (0, 0), "{received:?}");
+}
+
+#[tokio::test]
+#[cfg(feature = "quic")]
+async fn a_quote_longer_than_a_datagram_is_refused_with_the_reason() {
+    let set = ["defaults.carrier=datagrams", "feed.quote_bytes=1400", "load.clients=1"];
+    let trial = trial_of(Transport::WebTransport, &set).await;
+    assert_eq!((trial.status, trial.clients.connected), (Status::Failed, 0));
+    assert!(trial.error.as_ref().unwrap().contains("longer than a datagram"), "{:?}", trial.error);
+}
+
 #[tokio::test]
 async fn several_workers_find_what_one_finds() {
     // Three workers for twelve clients; on a small machine they share a core.
     let mut cores = Cores::split(&process::allowed_cores());
     cores.loadgen = vec![cores.loadgen[0]; 3];
-    for kind in Transport::ALL {
+    for kind in built() {
         let trial = trial_on(cores.clone(), kind, &["transport.polling.interval=100ms"]).await;
         let updates = trial.updates;
         assert_eq!(
@@ -192,7 +245,19 @@ async fn the_mean_delay_of_polling_is_half_its_interval_and_the_way() {
 }
 
 /// Quotes of a transport as they are on the wire, `sent` cut out: all transports carry the JSON as it is.
-async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSettings) -> Vec<String> {
+async fn quotes_on_the_wire(
+    kind: Transport,
+    address: SocketAddr,
+    fingerprint: [u8; 32],
+    feed: &FeedSettings,
+) -> Vec<String> {
+    if kind == Transport::WebTransport {
+        return quotes_over_quic(address, fingerprint, feed).await;
+    }
+    #[cfg(feature = "grpc")]
+    if kind == Transport::Grpc {
+        return quotes_over_grpc(address, feed).await;
+    }
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut seen: Vec<String> = Vec::new();
     let mut bytes = Vec::new();
@@ -212,6 +277,8 @@ async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSet
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         ),
+        Transport::Ndjson => format!("GET /ndjson HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        Transport::Grpc | Transport::WebTransport => unreachable!("it carries no JSON over plain TCP"),
     };
     stream.write_all(ask(0).as_bytes()).await.unwrap();
     if kind == Transport::SocketIo {
@@ -243,6 +310,75 @@ async fn quotes_on_the_wire(kind: Transport, address: SocketAddr, feed: &FeedSet
     seen
 }
 
+#[cfg(feature = "quic")]
+async fn quotes_over_quic(address: SocketAddr, fingerprint: [u8; 32], feed: &FeedSettings) -> Vec<String> {
+    let trust = [wtransport::tls::Sha256Digest::new(fingerprint)];
+    let config = wtransport::ClientConfig::builder().with_bind_default();
+    let sockets = wtransport::Endpoint::client(config.with_server_certificate_hashes(trust).build()).unwrap();
+    let session = sockets.connect(format!("https://{address}/webtransport?after=0")).await.unwrap();
+    let mut go = session.open_uni().await.unwrap().await.unwrap();
+    go.write_all(b"go").await.unwrap();
+    go.finish().await.unwrap();
+    let mut stream = session.accept_uni().await.unwrap();
+    let (mut seen, mut bytes, mut part) = (Vec::new(), Vec::new(), [0; 16_384]);
+    while seen.len() < QUOTES {
+        let read = stream.read(&mut part).await.unwrap().expect("the stream goes on");
+        bytes.extend_from_slice(&part[..read]);
+        while let Some(quote) = take_quote(&mut bytes, feed.quote_bytes as usize) {
+            seen.push(without_sent(&quote));
+        }
+    }
+    seen.truncate(QUOTES);
+    seen
+}
+
+#[cfg(not(feature = "quic"))]
+async fn quotes_over_quic(_: SocketAddr, _: [u8; 32], _: &FeedSettings) -> Vec<String> {
+    unreachable!("this build has no QUIC")
+}
+
+/// The same from protocol buffers, written as JSON again.
+#[cfg(feature = "grpc")]
+async fn quotes_over_grpc(address: SocketAddr, feed: &FeedSettings) -> Vec<String> {
+    use http_body_util::{BodyExt as _, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use prost::Message as _;
+    use ticker::protobuf::{Event, Kind, SUBSCRIBE};
+
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("http://{address}{SUBSCRIBE}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::<bytes::Bytes>::from_static(&[0; 5]))
+        .unwrap();
+    let mut body = requests.send_request(request).await.unwrap().into_body();
+    let (mut bytes, mut seen) = (Vec::new(), Vec::new());
+    while seen.len() < QUOTES {
+        bytes.extend_from_slice(body.frame().await.unwrap().unwrap().data_ref().unwrap());
+        while let Some([_, length @ ..]) = bytes.first_chunk::<5>().copied() {
+            let end = 5 + u32::from_be_bytes(length) as usize;
+            if bytes.len() < end {
+                break;
+            }
+            let event = Event::decode(&bytes[5..end]).unwrap();
+            bytes.drain(..end);
+            let Some(Kind::Quote(quote)) = event.kind else { continue };
+            let (seq, cents, quantity) = (quote.seq, quote.cents, quote.qty);
+            let due = ticker::Due { seq, symbol: 0, offset_ns: 0, cents, quantity };
+            let quote = Quote { due, symbol: &quote.sym, due_us: quote.due, sent_us: quote.sent };
+            let mut text = Vec::new();
+            quote.encode(feed.quote_bytes, &mut text);
+            seen.push(without_sent(&String::from_utf8(text).unwrap()));
+        }
+    }
+    connection.abort();
+    seen.truncate(QUOTES);
+    seen
+}
+
 fn take_quote(bytes: &mut Vec<u8>, length: usize) -> Option<String> {
     let start = bytes.windows(7).position(|window| window == br#"{"seq":"#)?;
     let quote = bytes.get(start..start + length)?.to_vec();
@@ -270,9 +406,10 @@ fn scheduled(feed: &FeedSettings, start: &Start) -> Vec<String> {
 #[tokio::test]
 async fn every_transport_carries_the_scheduled_quotes_and_stops_in_order() {
     let feed = FeedSettings { updates_per_second: 200.0, quote_bytes: 140, ..FeedSettings::default() };
-    for kind in Transport::ALL {
-        let listener = servers::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = listener.local_addr().unwrap();
+    for kind in built() {
+        let listener = servers::listen_both((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = listener.tcp.local_addr().unwrap();
+        let fingerprint = listener.identity.as_ref().unwrap().fingerprint();
         let anchor = Anchor::now();
         let t0_ns = clock::now_ns() + 200_000_000;
         let start = Start { anchor, t0_ns, window_from_ns: 0, window_to_ns: u64::MAX };
@@ -284,7 +421,8 @@ async fn every_transport_carries_the_scheduled_quotes_and_stops_in_order() {
             }
         };
         let server = tokio::spawn(servers::serve(listener, settings, async move { start }, shutdown));
-        let seen = tokio::time::timeout(LIMIT, quotes_on_the_wire(kind, address, &feed)).await.unwrap();
+        let seen =
+            tokio::time::timeout(LIMIT, quotes_on_the_wire(kind, address, fingerprint, &feed)).await.unwrap();
         assert_eq!(seen, scheduled(&feed, &start), "{kind}");
         stop.send(()).unwrap();
         let stats = tokio::time::timeout(LIMIT, server).await.unwrap().unwrap().unwrap();

@@ -409,3 +409,12 @@ fn shipped_scenarios_take_as_long_as_they_promise() {
     check("smoke", 30);
     check("poll-interval", 300);
 }
+
+#[test]
+#[cfg(not(feature = "quic"))]
+fn a_kind_that_this_build_leaves_out_is_refused_by_name() {
+    let text = "[[transport]]\nkind = \"webtransport\"";
+    let found = errors(&[("a feature that is off", text, &[])]);
+    let expected = "this build leaves out webtransport: build with --features quic";
+    assert!(found.contains(expected), "{found}");
+}

@@ -72,7 +72,8 @@ fn the_reference_server_speaks_the_protocol_on_every_transport() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let program = assert_cmd::cargo::cargo_bin("loadgen");
-    let child = Command::new(program).args(["serve", "--listen", &address]).spawn().unwrap();
+    let quic = cfg!(feature = "quic").then_some("--quic");
+    let child = Command::new(program).args(["serve", "--listen", &address]).args(quic).spawn().unwrap();
     let server = Server { child, url: format!("http://{address}") };
     let until_ns = ticker::clock::now_ns() + 20_000_000_000;
     while std::net::TcpStream::connect(&address).is_err() {

@@ -62,6 +62,7 @@ fn transports_are_named_in_their_own_files_and_the_list_only() {
         "Transport::Sse",
         "Transport::WebSocket",
         "Transport::SocketIo",
+        "Transport::WebTransport",
     ];
     check("no other code names a transport", |name, text| {
         let test = name.contains("/tests/") || name.ends_with("tests.rs");
@@ -69,7 +70,16 @@ fn transports_are_named_in_their_own_files_and_the_list_only() {
             && !at_home.iter().any(|home| name.starts_with(home))
             && names.iter().any(|known| text.contains(known))
     });
-    let labels = ["\"polling\"", "\"long-polling\"", "\"sse\"", "\"websocket\"", "\"socketio\""];
+    let labels = [
+        "\"polling\"",
+        "\"long-polling\"",
+        "\"sse\"",
+        "\"ndjson\"",
+        "\"websocket\"",
+        "\"socketio\"",
+        "\"grpc\"",
+        "\"webtransport\"",
+    ];
     check("reports know transports as labels only", |name, text| {
         name.starts_with("reports/src/") && labels.iter().any(|label| text.contains(label))
     });

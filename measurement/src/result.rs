@@ -13,7 +13,7 @@ mod closing;
 mod findings;
 mod sockets;
 
-pub use bytes::{Bytes, Handshake, Kernel, Layers};
+pub use bytes::{Bytes, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays};
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use sockets::{SocketOptions, Sockets};

@@ -1,13 +1,19 @@
 //! What all handlers of one server share. It does nothing by itself.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use ticker::Transport;
 
+#[cfg(feature = "quic")]
+use crate::quic::Books;
 use crate::{
+    identity::Identity,
     log::Log,
     publisher::Progress,
     registry::Registry,
@@ -23,6 +29,12 @@ pub(crate) struct App {
     pub(crate) progress: Arc<Progress>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tasks: Tasks,
+    /// The certificate of every encrypted listener.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// Where it listens for QUIC.
+    pub(crate) quic_address: Option<SocketAddr>,
+    #[cfg(feature = "quic")]
+    pub(crate) quic: Arc<Books>,
     counters: [Counters; Transport::ALL.len()],
 }
 
@@ -47,8 +59,16 @@ impl Counters {
 
 impl App {
     /// The parts for checked settings; nothing runs yet.
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        identity: Option<Arc<Identity>>,
+        quic_address: Option<SocketAddr>,
+    ) -> Self {
         Self {
+            identity,
+            quic_address,
+            #[cfg(feature = "quic")]
+            quic: Arc::new(Books::new(settings.max_connections)),
             log: Arc::new(Log::new(&settings)),
             progress: Arc::default(),
             registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
@@ -81,6 +101,10 @@ impl App {
             ..Stats::default()
         };
         self.registry.fill(&mut stats);
+        #[cfg(feature = "quic")]
+        {
+            stats.quic = self.quic_address.map(|_| self.quic.stats());
+        }
         stats
     }
 }

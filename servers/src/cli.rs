@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     io::{self, BufRead as _, Write as _},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -22,9 +22,10 @@ use tokio::{
 };
 
 use crate::{
+    Listeners,
     control::{Acknowledged, Command, Hello, Reply, Start},
     identity::Identity,
-    os,
+    listen, listen_both, os,
     serve::{self, ServeError},
     settings::{Deflate, Settings, SettingsError},
 };
@@ -47,11 +48,14 @@ pub struct ServeArgs {
     #[arg(long, value_name = "CHANNEL")]
     control: Option<Channel>,
     /// Take TLS connections on the same port, with a certificate of its own (self-signed, for loopback names)
-    #[arg(long)]
+    #[arg(long, group = "encrypted")]
     tls: bool,
     /// Write the certificate to this file (PEM), for clients to trust
-    #[arg(long, value_name = "FILE", requires = "tls")]
+    #[arg(long, value_name = "FILE", requires = "encrypted")]
     write_certificate: Option<PathBuf>,
+    /// Listen for HTTP/3 too, on the UDP port of the same number, with a certificate of its own
+    #[arg(long, group = "encrypted")]
+    quic: bool,
     #[command(flatten)]
     feed: FeedArgs,
     #[command(flatten)]
@@ -132,6 +136,8 @@ fn arrivals() -> impl clap::builder::TypedValueParser<Value = Arrivals> {
 enum CliError {
     #[error("{0} can be reached from other machines: add --allow-remote if that is what you want")]
     Remote(SocketAddr),
+    #[error("this build leaves out webtransport: build with --features quic")]
+    WithoutQuic,
     #[error("failed to pin to cores {cpus:?}: {cause}")]
     Cpus { cpus: Vec<usize>, cause: nix::Error },
     #[error("{0}")]
@@ -153,6 +159,7 @@ impl CliError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Remote(_)
+            | Self::WithoutQuic
             | Self::Cpus { .. }
             | Self::Settings(_)
             | Self::Listen { .. }
@@ -177,23 +184,27 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 
 fn try_run(args: &ServeArgs) -> Result<(), CliError> {
     let address = args.address()?;
+    if args.quic && !cfg!(feature = "quic") {
+        return Err(CliError::WithoutQuic);
+    }
     // Before any thread is made: threads inherit the cores.
     if !args.tuning.cpus.is_empty() {
         let cpus = args.tuning.cpus.clone();
         os::pin_to(&cpus).map_err(|cause| CliError::Cpus { cpus, cause })?;
     }
-    let identity = args.identity()?;
-    let settings = Settings { identity, ..args.settings(os::raise_file_limit().ok()) };
+    let settings = args.settings(os::raise_file_limit().ok());
     settings.check()?;
-    let listener = serve::listen(address).map_err(|cause| CliError::listen(address, cause))?;
-    let address = listener.local_addr().map_err(CliError::Start)?;
+    let listeners = args.listeners(address)?;
+    let hello = hello(&listeners).map_err(CliError::Start)?;
     let runtime = runtime(args.tuning.workers).map_err(CliError::Start)?;
     // Before anyone is told that the server is there: from then on a signal must not kill it.
     let mut signals = Signals::listen(&runtime).map_err(CliError::Start)?;
 
     let (start, stop) = match args.control {
-        Some(Channel::Stdio) => obey_stdin(address, &settings).map_err(CliError::Start)?,
-        None => obey_signals(address, &settings).map_err(CliError::Start)?,
+        Some(Channel::Stdio) => obey_stdin(&hello).map_err(CliError::Start)?,
+        None => {
+            obey_signals(&hello, listeners.identity.as_deref(), &settings.feed).map_err(CliError::Start)?
+        }
     };
     // Under control Ctrl-C is the parent's business, which may still need its server to drain.
     let interrupt_stops = args.control.is_none();
@@ -205,7 +216,7 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
                 _ = signals.interrupt.recv(), if interrupt_stops => {}
             }
         };
-        serve::serve(listener, settings, arrives(start), shutdown).await?;
+        serve::serve(listeners, settings, arrives(start), shutdown).await?;
         Ok(())
     };
     // On a worker, like the tasks that it makes; the main thread only waits.
@@ -224,17 +235,19 @@ impl ServeArgs {
         }
     }
 
-    /// The certificate that TLS needs.
-    fn identity(&self) -> Result<Option<Arc<Identity>>, CliError> {
-        if !self.tls {
-            return Ok(None);
+    /// Binds what was asked for, with a certificate where something is encrypted.
+    fn listeners(&self, address: SocketAddr) -> Result<Listeners, CliError> {
+        let mut listeners =
+            if self.quic { listen_both(address) } else { listen(address).map(Listeners::from) }
+                .map_err(|cause| CliError::listen(address, cause))?;
+        if self.tls && listeners.identity.is_none() {
+            listeners.identity = Some(Arc::new(Identity::self_signed()?));
         }
-        let identity = Identity::self_signed()?;
-        if let Some(path) = &self.write_certificate {
+        if let (Some(path), Some(identity)) = (&self.write_certificate, &listeners.identity) {
             std::fs::write(path, identity.pem())
                 .map_err(|cause| CliError::WriteCertificate { path: path.display().to_string(), cause })?;
         }
-        Ok(Some(Arc::new(identity)))
+        Ok(listeners)
     }
 
     fn settings(&self, file_limit: Option<u64>) -> Settings {
@@ -308,29 +321,45 @@ async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
     }
 }
 
+/// Where it listens, and how it is recognised.
+fn hello(listeners: &Listeners) -> io::Result<Hello> {
+    Ok(Hello {
+        address: listeners.tcp.local_addr()?,
+        pid: std::process::id(),
+        certificate: listeners.identity.as_ref().map(|identity| identity.pem().to_owned()),
+        quic: listeners.udp.as_ref().map(UdpSocket::local_addr).transpose()?,
+    })
+}
+
 /// Without a parent: starts at once, tells a person where, stops by signals only.
-fn obey_signals(address: SocketAddr, settings: &Settings) -> io::Result<Orders> {
-    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = &settings.feed;
+fn obey_signals(hello: &Hello, identity: Option<&Identity>, feed: &FeedSettings) -> io::Result<Orders> {
+    let address = hello.address;
+    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = feed;
     let arrivals = arrivals.name();
-    let secure = settings.identity.as_ref().map(|identity| {
-        let hex: String = identity.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!(" and https://{address}/, certificate SHA-256 {hex},")
-    });
-    let secure = secure.unwrap_or_default();
     writeln!(
         io::stdout(),
-        "serving http://{address}/{secure} ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
+        "serving http://{address}/ ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
          {quote_bytes} bytes each); Ctrl-C stops"
     )?;
+    if identity.is_some() {
+        writeln!(io::stdout(), "serving https://{address}/ on the same port")?;
+    }
+    if let Some(quic) = hello.quic {
+        writeln!(io::stdout(), "serving https://{quic}/ over HTTP/3 (UDP port {})", quic.port())?;
+    }
+    if let Some(identity) = identity {
+        let hex: String = identity.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        let base64 = identity.fingerprint_base64();
+        writeln!(io::stdout(), "certificate SHA-256 {hex}\n            (base64 {base64})")?;
+    }
     let (start, started) = oneshot::channel();
     let _ = start.send(Start::now());
     Ok((started, oneshot::channel().1))
 }
 
 /// With a parent: greets it and obeys what it says.
-fn obey_stdin(address: SocketAddr, settings: &Settings) -> io::Result<Orders> {
-    let certificate = settings.identity.as_ref().map(|identity| identity.pem().to_owned());
-    say(&Hello { address, pid: std::process::id(), certificate })?;
+fn obey_stdin(hello: &Hello) -> io::Result<Orders> {
+    say(hello)?;
     let (start, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     // A thread, not a task, and never joined: only the end of the process ends a read of stdin.

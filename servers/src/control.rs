@@ -16,9 +16,12 @@ pub struct Hello {
     pub address: SocketAddr,
     /// Its process, for CPU and memory accounting.
     pub pid: u32,
-    /// Its certificate (PEM), if it takes TLS.
+    /// Its own certificate (PEM), where it has one: self-signed, to be trusted as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Where it listens for QUIC, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic: Option<SocketAddr>,
 }
 
 /// A line from the parent: `{"start":{…}}` or `{"stop":{}}`.
@@ -79,9 +82,15 @@ mod tests {
     fn the_lines_are_the_documented_ones() {
         let anchor = Anchor { unix_ns: 3, mono_ns: 4 };
         let start = Start { anchor, t0_ns: 5, window_from_ns: 6, window_to_ns: 7 };
-        let hello = Hello { address: "127.0.0.1:80".parse().unwrap(), pid: 9, certificate: None };
+        let address = "127.0.0.1:80".parse().unwrap();
+        let hello = Hello { address, pid: 9, certificate: None, quic: None };
         let check = |text: String, expected: &str| assert_eq!(text, expected);
         check(serde_json::to_string(&hello).unwrap(), r#"{"address":"127.0.0.1:80","pid":9}"#);
+        let known = Hello { certificate: Some("PEM".to_owned()), quic: Some(address), ..hello.clone() };
+        let text = r#"{"address":"127.0.0.1:80","pid":9,"certificate":"PEM","quic":"127.0.0.1:80"}"#;
+        check(serde_json::to_string(&known).unwrap(), text);
+        let old = r#"{"address":"127.0.0.1:80","pid":9}"#;
+        assert_eq!(serde_json::from_str::<Hello>(old).unwrap(), hello);
         check(
             serde_json::to_string(&Command::Start(start)).unwrap(),
             r#"{"start":{"anchor":{"unix_ns":3,"mono_ns":4},"t0_ns":5,"window_from_ns":6,"window_to_ns":7}}"#,

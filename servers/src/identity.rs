@@ -5,6 +5,7 @@
 
 use std::{fmt, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest as _, Sha256};
@@ -61,6 +62,11 @@ impl Identity {
     pub fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(&self.certificate).into()
     }
+
+    /// The fingerprint in base64 (RFC 4648 section 4), as a page decodes it.
+    pub fn fingerprint_base64(&self) -> String {
+        BASE64_STANDARD.encode(self.fingerprint())
+    }
 }
 
 impl PartialEq for Identity {
@@ -84,6 +90,7 @@ mod tests {
     fn each_is_its_own_and_reads_back() {
         let (one, other) = (Identity::self_signed().unwrap(), Identity::self_signed().unwrap());
         assert_ne!(one.fingerprint(), other.fingerprint());
+        assert_eq!(one.fingerprint_base64().len(), 44);
         assert!(one.pem().starts_with("-----BEGIN CERTIFICATE-----"));
         let mut roots = rustls::RootCertStore::empty();
         roots.add(one.certificate()).unwrap();

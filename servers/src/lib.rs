@@ -12,10 +12,13 @@ mod app;
 mod connection;
 mod encoded;
 pub mod identity;
+mod listeners;
 mod log;
 mod os;
 mod patience;
 mod publisher;
+#[cfg(feature = "quic")]
+mod quic;
 mod registry;
 mod routes;
 mod selection;
@@ -24,6 +27,7 @@ mod tasks;
 mod transports;
 
 pub use control::Start;
-pub use serve::{ServeError, listen, serve};
+pub use listeners::{Listeners, listen, listen_both};
+pub use serve::{ServeError, serve};
 pub use settings::Settings;
 pub use stats::Stats;

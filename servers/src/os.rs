@@ -16,6 +16,8 @@ use crate::stats::SocketStats;
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Bytes of a UDP socket's buffers, each way.
+const UDP_BUFFER: usize = 4 << 20;
 /// One stated congestion control for both sides, whatever the machine's default is.
 const CONGESTION_CONTROL: &str = "cubic";
 /// Idle time after which the kernel asks whether the peer is still there.
@@ -52,6 +54,17 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Binds for UDP, with room for what comes while the server is busy: all its sessions share one socket.
+pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // A wish: the kernel caps it at `net.core.rmem_max`; the statistics tell what it gave.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER);
+    let _ = socket.set_send_buffer_size(UDP_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
     Ok(socket.into())
 }
 

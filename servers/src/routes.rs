@@ -4,20 +4,27 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use serde::{Deserialize, Serialize};
 use ticker::{Anchor, Transport};
 
 use crate::{app::App, registry::Class, stats::Stats, transports};
 
 /// Paths of the control endpoints; connections that ask for them are left out of the byte totals.
-const CONTROL: [&str; 4] = ["/clock", "/healthz", "/metrics", "/stats"];
+const CONTROL: [&str; 5] = ["/clock", "/healthz", "/identity", "/metrics", "/stats"];
 
 /// The routes of `app`.
 pub(crate) fn routes(app: &Arc<App>) -> Router {
     let control = Router::new()
         .route("/clock", get(clock))
         .route("/healthz", get(async || "ok"))
+        .route("/identity", get(identity))
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
     let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport, app));
@@ -41,6 +48,23 @@ async fn clock(State(app): State<Arc<App>>) -> Json<Clock> {
     let anchor = app.progress.anchor().unwrap_or_else(Anchor::now);
     let mono_ns = ticker::clock::now_ns();
     Json(Clock { mono_ns, unix_us: anchor.unix_us(mono_ns) })
+}
+
+/// What a page needs to trust this server's own certificate (W3C WebTransport, `serverCertificateHashes`).
+#[derive(Serialize)]
+struct Known {
+    /// SHA-256 of the certificate's DER, base64.
+    sha256: String,
+    /// Where sessions are opened; null unless the server listens for QUIC.
+    webtransport: Option<String>,
+}
+
+async fn identity(State(app): State<Arc<App>>) -> Response {
+    let Some(identity) = &app.identity else {
+        return transports::refuse(StatusCode::NOT_FOUND, "this server has no certificate of its own");
+    };
+    let webtransport = app.quic_address.map(|address| format!("https://{address}{}", transports::SESSIONS));
+    Json(Known { sha256: identity.fingerprint_base64(), webtransport }).into_response()
 }
 
 async fn stats(State(app): State<Arc<App>>) -> Json<Stats> {

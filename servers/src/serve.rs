@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     io,
-    net::SocketAddr,
+    net::UdpSocket,
     os::fd::AsFd as _,
     sync::{Arc, mpsc},
     time::Duration,
@@ -23,11 +23,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+#[cfg(feature = "quic")]
+use crate::transports;
 use crate::{
     app::App,
     connection::Connection,
     control::Start,
     identity::Identity,
+    listeners::Listeners,
     os, publisher,
     registry::Record,
     routes,
@@ -70,28 +73,26 @@ pub enum ServeError {
 
 type Routes = TowerToHyperService<axum::Router>;
 
-/// Binds `address` (port 0 for any) with a long backlog; the listener is ready for [`serve`].
-pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    os::listen(address)
-}
-
-/// Serves the feed on `listener` until `shutdown` ends, then closes all connections in order and returns the
+/// Serves the feed on `listeners` until `shutdown` ends, then closes all connections in order and returns the
 /// final figures. Nothing is published before `start` ends.
 ///
 /// # Errors
 /// Only before the first connection, or when the publisher panicked: what goes wrong with one connection ends
 /// that connection alone.
 pub async fn serve(
-    listener: std::net::TcpListener,
+    listeners: impl Into<Listeners>,
     settings: Settings,
     start: impl Future<Output = Start>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Stats, ServeError> {
     settings.check()?;
-    listener.set_nonblocking(true).map_err(ServeError::Listener)?;
-    let listener = TcpListener::from_std(listener).map_err(ServeError::Listener)?;
-    let acceptor = settings.identity.as_deref().map(acceptor).transpose().map_err(ServeError::Identity)?;
-    let app = Arc::new(App::new(settings));
+    let Listeners { tcp, udp, identity } = listeners.into();
+    tcp.set_nonblocking(true).map_err(ServeError::Listener)?;
+    let listener = TcpListener::from_std(tcp).map_err(ServeError::Listener)?;
+    let acceptor = identity.as_deref().map(acceptor).transpose().map_err(ServeError::Identity)?;
+    let quic_address = udp.as_ref().map(UdpSocket::local_addr).transpose().map_err(ServeError::Listener)?;
+    let app = Arc::new(App::new(settings, identity, quic_address));
+    let sessions = Sessions::open(udp, &app).map_err(ServeError::Listener)?;
 
     let (sender, receiver) = mpsc::channel();
     let publisher = publisher::spawn(&app.settings, &app.log, &app.progress, receiver);
@@ -105,16 +106,61 @@ pub async fn serve(
     tokio::select! {
         () = shutdown => {}
         never = accept(&listener, &app, acceptor.as_ref()) => match never {},
+        never = sessions.accept(&app) => match never {},
         never = starting => match never {},
     }
 
     drop(listener);
     app.log.close();
     app.tasks.finish(app.settings.grace).await;
+    sessions.close(app.settings.grace).await;
     // A publisher that was never started waits for this.
     drop(sender);
     let joined = tokio::task::spawn_blocking(|| publisher.join()).await;
     if joined.is_ok_and(|ended| ended.is_ok()) { Ok(app.stats()) } else { Err(ServeError::Panicked) }
+}
+
+/// The listener for QUIC; without one it waits for ever.
+struct Sessions {
+    #[cfg(feature = "quic")]
+    endpoint: Option<wtransport::Endpoint<wtransport::endpoint::endpoint_side::Server>>,
+}
+
+#[cfg(feature = "quic")]
+impl Sessions {
+    fn open(udp: Option<UdpSocket>, app: &Arc<App>) -> io::Result<Self> {
+        let Some((udp, identity)) = udp.zip(app.identity.as_ref()) else {
+            return Ok(Self { endpoint: None });
+        };
+        Ok(Self { endpoint: Some(transports::listen_for_sessions(udp, identity, app)?) })
+    }
+
+    async fn accept(&self, app: &Arc<App>) -> Infallible {
+        match &self.endpoint {
+            Some(endpoint) => transports::accept_sessions(endpoint, app).await,
+            None => pending().await,
+        }
+    }
+
+    /// Says goodbye to what is left and waits until that is on its way.
+    async fn close(self, grace: Duration) {
+        let Some(endpoint) = self.endpoint else { return };
+        endpoint.close(0_u32.into(), b"the server stops");
+        let _ = tokio::time::timeout(grace, endpoint.wait_idle()).await;
+    }
+}
+
+#[cfg(not(feature = "quic"))]
+impl Sessions {
+    fn open(_udp: Option<UdpSocket>, _app: &Arc<App>) -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn accept(&self, _app: &Arc<App>) -> Infallible {
+        pending().await
+    }
+
+    async fn close(self, _grace: Duration) {}
 }
 
 /// Takes connections for ever. A failed accept costs a pause, never the server.

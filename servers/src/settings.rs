@@ -1,10 +1,8 @@
 //! What a server can be told. It knows no command line: `cli` fills these from options, tests by hand.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ticker::{FeedError, FeedSettings};
-
-use crate::identity::Identity;
 
 /// Settings of one server.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +32,6 @@ pub struct Settings {
     pub deflate: Deflate,
     /// Whether `/ws/echo` is there, for conformance suites.
     pub echo: bool,
-    /// With it the port takes TLS connections too, told by their first byte.
-    pub identity: Option<Arc<Identity>>,
 }
 
 /// Whether WebSocket messages are compressed, and what their compression remembers (RFC 7692 section 7.1.1).
@@ -65,7 +61,6 @@ impl Default for Settings {
             compress: false,
             deflate: Deflate::Off,
             echo: false,
-            identity: None,
         }
     }
 }

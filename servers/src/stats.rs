@@ -32,6 +32,9 @@ pub struct Stats {
     pub socket: SocketStats,
     /// By the transport's name.
     pub transports: BTreeMap<String, TransportStats>,
+    /// QUIC, which is UDP and in none of the figures above; null unless the server listens for it.
+    #[serde(default)]
+    pub quic: Option<QuicStats>,
 }
 
 /// Counts of connections.
@@ -150,6 +153,38 @@ pub struct SocketStats {
     pub congestion_control: Option<String>,
 }
 
+/// QUIC connections, open and ended, as the library counts them: UDP payload, acknowledgements and losses
+/// included. The datagram that opens a connection is read before the connection is counted and is in no figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuicStats {
+    /// Sessions taken on.
+    pub accepted: u64,
+    /// Open now, those included that still shake hands.
+    pub open: u64,
+    /// Refused because `max_connections` were open.
+    pub refused: u64,
+    /// Client to server, bytes.
+    pub received_bytes: u64,
+    /// Server to client, bytes.
+    pub sent_bytes: u64,
+    /// Client to server, UDP datagrams.
+    pub received_datagrams: u64,
+    /// Server to client, UDP datagrams.
+    pub sent_datagrams: u64,
+    /// System calls that sent datagrams, several of them at a time where the system can.
+    pub sends: u64,
+    /// Packets of ours that were found lost (RFC 9002 section 6.1), MTU probes left out.
+    pub lost_packets: u64,
+    /// Their bytes.
+    pub lost_bytes: u64,
+    /// MTU probes of ours that were lost (RFC 8899).
+    pub lost_probes: u64,
+    /// Quotes that were not sent because the connection could not take another datagram.
+    pub datagrams_dropped: u64,
+    /// The UDP socket's receive buffer as the kernel counts it, bytes; all sessions share it.
+    pub receive_buffer_bytes: u64,
+}
+
 /// What one transport did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportStats {
@@ -172,6 +207,10 @@ impl Stats {
             for (transport, stats) in &self.transports {
                 text += &format!("tickertape_{name}{{transport=\"{transport}\"}} {}\n", figure(stats));
             }
+        }
+        for (name, kind, help, value) in self.quic.iter().flat_map(QuicStats::metrics) {
+            text += &describe(name, kind, help);
+            text += &format!("tickertape_{name} {value}\n");
         }
         text
     }
@@ -226,6 +265,22 @@ impl Stats {
     }
 }
 
+impl QuicStats {
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, u64); 8] {
+        let counter = |name, help, value| (name, "counter", help, value);
+        [
+            counter("quic_accepted_total", "QUIC sessions taken on.", self.accepted),
+            ("quic_open", "gauge", "QUIC sessions open now.", self.open),
+            counter("quic_refused_total", "QUIC connections refused.", self.refused),
+            counter("quic_received_bytes_total", "UDP payload received.", self.received_bytes),
+            counter("quic_sent_bytes_total", "UDP payload sent.", self.sent_bytes),
+            counter("quic_lost_packets_total", "QUIC packets found lost.", self.lost_packets),
+            counter("quic_lost_bytes_total", "Bytes of QUIC packets found lost.", self.lost_bytes),
+            counter("quic_datagrams_dropped_total", "Quotes not sent as datagrams.", self.datagrams_dropped),
+        ]
+    }
+}
+
 fn describe(name: &str, kind: &str, help: &str) -> String {
     format!("# HELP tickertape_{name} {help}\n# TYPE tickertape_{name} {kind}\n")
 }
@@ -244,13 +299,15 @@ mod tests {
     #[test]
     fn stats_read_back_and_name_every_metric_once() {
         let transports = BTreeMap::from([("sse".to_owned(), TransportStats { requests: 2, quotes: 30 })]);
-        let stats = Stats { published: 7, transports, ..Stats::default() };
+        let quic = Some(QuicStats { open: 3, ..QuicStats::default() });
+        let stats = Stats { published: 7, transports, quic, ..Stats::default() };
         let json = serde_json::to_string(&stats).unwrap();
         assert_eq!(serde_json::from_str::<Stats>(&json).unwrap(), stats);
 
         let text = stats.prometheus();
         assert!(text.contains("# TYPE tickertape_published_total counter\ntickertape_published_total 7\n"));
         assert!(text.contains("tickertape_quotes_total{transport=\"sse\"} 30\n"));
+        assert!(text.contains("# TYPE tickertape_quic_open gauge\ntickertape_quic_open 3\n"));
         let names: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
         assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
     }

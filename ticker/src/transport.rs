@@ -24,11 +24,14 @@ pub enum Transport {
     SocketIo,
     /// gRPC server streaming.
     Grpc,
+    /// WebTransport over HTTP/3 (draft-ietf-webtrans-http3): QUIC streams or datagrams.
+    #[serde(rename = "webtransport")]
+    WebTransport,
 }
 
 impl Transport {
     /// Every transport, in the order in which lists show them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Polling,
         Self::LongPolling,
         Self::Sse,
@@ -36,6 +39,7 @@ impl Transport {
         Self::WebSocket,
         Self::SocketIo,
         Self::Grpc,
+        Self::WebTransport,
     ];
 
     /// The name that scenario files use as `kind`.
@@ -48,6 +52,7 @@ impl Transport {
             Self::WebSocket => "websocket",
             Self::SocketIo => "socketio",
             Self::Grpc => "grpc",
+            Self::WebTransport => "webtransport",
         }
     }
 
@@ -61,6 +66,7 @@ impl Transport {
             Self::WebSocket => "one upgraded connection, a message for each quote",
             Self::SocketIo => "polls that become a WebSocket, an event for each quote",
             Self::Grpc => "one call over HTTP/2, a protocol buffer for each quote",
+            Self::WebTransport => "a session over QUIC, a stream of quotes or a datagram for each",
         }
     }
 }

@@ -51,5 +51,5 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
 }
 
 pub(super) async fn run(_client: &Client, _stands: &mut bool) -> Ran {
-    Err(ClientError::LeftOut)
+    Err(ClientError::LeftOut("grpc"))
 }

@@ -30,6 +30,7 @@ mod socketio;
 mod sse;
 pub mod verify;
 mod websocket;
+mod webtransport;
 
 pub use mapping::check_pattern;
 pub use websocket::echo;
@@ -45,6 +46,7 @@ macro_rules! of {
             Transport::WebSocket => websocket::$($item)+ $($after)*,
             Transport::SocketIo => socketio::$($item)+ $($after)*,
             Transport::Grpc => grpc::$($item)+ $($after)*,
+            Transport::WebTransport => webtransport::$($item)+ $($after)*,
         }
     };
     ($kind:expr, await $($item:tt)+) => { of!([$kind] [$($item)+] [.await]) };

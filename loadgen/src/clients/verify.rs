@@ -16,6 +16,8 @@ mod polling;
 mod socketio;
 mod sse;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;
 
 const DAY_US: u64 = 86_400_000_000;
 
@@ -220,6 +222,10 @@ pub async fn verify(kind: Transport, endpoint: &Endpoint, findings: &mut Finding
         #[cfg(not(feature = "grpc"))]
         Transport::Grpc => Err(io::Error::other("this build leaves gRPC out")),
         Transport::SocketIo => socketio::verify(endpoint, findings).await,
+        #[cfg(feature = "quic")]
+        Transport::WebTransport => webtransport::verify(endpoint, findings).await,
+        #[cfg(not(feature = "quic"))]
+        Transport::WebTransport => Ok(()),
     }
 }
 

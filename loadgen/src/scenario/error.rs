@@ -127,6 +127,14 @@ pub enum Problem {
         /// What to do meanwhile.
         advice: String,
     },
+    /// A transport that this build has not.
+    #[error("this build leaves out {kind}: build with --features {feature}")]
+    LeftOut {
+        /// The transport.
+        kind: String,
+        /// The cargo feature.
+        feature: &'static str,
+    },
     /// An option of other transports.
     #[error("`{key}` is not an option of {kind}")]
     NotTaken {
@@ -266,6 +274,7 @@ impl Problem {
             Self::NoUnit { found, .. } => {
                 Some(format!("write \"{found}s\" for seconds, \"{found}ms\" for milliseconds"))
             }
+            Self::LeftOut { .. } => None,
             Self::NotTaken { takes, kind, .. } if takes.is_empty() => {
                 Some(format!("{kind} takes no options of its own"))
             }

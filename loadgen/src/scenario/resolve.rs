@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients,
-    plan::{Plan, TransportOptions, VariantPlan, options::Word as _},
+    plan::{Http, Plan, TransportOptions, VariantPlan, options::Word as _},
 };
 
 use super::{
@@ -23,8 +23,6 @@ use super::{
 
 /// The most variants of one scenario.
 const MOST_VARIANTS: usize = 100;
-
-const PLANNED_KINDS: &[&str] = &["webtransport"];
 
 /// A plan, and for each of its variants the transport's name before the sweep's suffix.
 pub(super) struct Resolved {
@@ -131,14 +129,11 @@ impl Resolver<'_> {
             return Err(self.sources.error(problem, own.span(), "this one"));
         };
         let supported: Vec<_> = Transport::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
-        let words = Words { supported: &supported, planned: PLANNED_KINDS };
+        let words = Words { supported: &supported, planned: &[] };
         let kind = values::word(self.sources, "transport.kind", written, &words)?;
         if let Some(feature) = clients::left_out(kind) {
-            let problem = Problem::NotSupported {
-                what: format!("`kind = \"{kind}\"`"),
-                advice: format!("this build leaves it out: build with --features {feature}"),
-            };
-            return Err(self.sources.error(problem, written.span.clone(), "this"));
+            let problem = Problem::LeftOut { kind: kind.to_string(), feature };
+            return Err(self.sources.error(problem, written.span.clone(), "this kind"));
         }
         let mut axes = shared.to_vec();
         axes.extend(axes::of_transport(self.sources, kind, table, &self.file.defaults)?);
@@ -183,6 +178,8 @@ impl Resolver<'_> {
     fn variant(&self, entry: &Entry<'_>, point: &Point<'_>, seed: u64) -> Result<Named, ScenarioError> {
         let mut draft = point.draft(clients::http(entry.kind)[0]);
         draft.feed.seed = seed;
+        // HTTP/3 has no plain form (RFC 9114 section 3.1).
+        draft.options.tls |= draft.options.http == Http::H3;
         self.check_options(entry, &draft.options)?;
         draft.load.symbols_per_client = self.symbols_per_client(draft.feed.symbols)?;
         let allowed = self.allows_remote(entry.own);

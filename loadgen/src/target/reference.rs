@@ -20,7 +20,7 @@ use super::{STOP_TIME, TargetError};
 use crate::{
     clients::HEARTBEAT,
     endpoint::Endpoint,
-    plan::{Compression, VariantPlan, options::Word as _},
+    plan::{Compression, Http, VariantPlan, options::Word as _},
     process::Cores,
 };
 
@@ -63,7 +63,10 @@ impl Reference {
         let hello: Hello = read(&mut lines, "its address").await?;
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
         let certificate = hello.certificate.as_deref().filter(|_| variant.options.tls);
-        let endpoint = Endpoint::reference(hello.address, certificate)?;
+        let mut endpoint = Endpoint::reference(hello.address, certificate)?;
+        if let Some((address, pem)) = hello.quic.zip(hello.certificate.as_deref()) {
+            endpoint = endpoint.with_quic(address, pem)?;
+        }
         let reference = Self { endpoint, pid: hello.pid, child, stdin, lines, http };
         reference.http.get(reference.url("/healthz")).send().await?.error_for_status()?;
         reference.check_clock().await?;
@@ -158,6 +161,9 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
     }
     if options.tls {
         arguments.push("--tls".to_owned());
+    }
+    if options.http == Http::H3 {
+        arguments.push("--quic".to_owned());
     }
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.

@@ -22,6 +22,9 @@ pub struct Bytes {
     pub kernel: Kernel,
     /// Estimate of IP and TCP headers, both directions, measure phase; null without TCP_INFO.
     pub tcp_ip_estimate: Option<u64>,
+    /// QUIC's own counts over the connections' lives; null for transports over TCP.
+    #[serde(default)]
+    pub quic: Option<Quic>,
     /// Whether layers, sockets and kernel agree to the byte in every phase and direction.
     pub balanced: bool,
     /// (app framing + transport framing + headers, both directions) / receptions in the window, in bytes.
@@ -67,4 +70,143 @@ pub struct Kernel {
     pub segments_out: u64,
     /// Segments retransmitted.
     pub retransmitted: u64,
+}
+
+/// QUIC connections of a trial, from the first datagram to the last. Bytes are UDP payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quic {
+    /// Connections.
+    pub connections: u64,
+    /// Sums over the clients' ends.
+    pub client: QuicEnd,
+    /// Sums over the server's ends; null where the server does not tell.
+    pub server: Option<QuicEnd>,
+    /// Bytes of the datagrams that opened the connections: the server's library reads them before it counts.
+    pub opening_bytes: u64,
+    /// Estimate of IP and UDP headers, both directions, measure phase.
+    pub udp_ip_estimate: u64,
+}
+
+/// One end of QUIC connections, as its library counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuicEnd {
+    /// UDP payload received.
+    pub received_bytes: u64,
+    /// UDP payload sent, what was sent again included.
+    pub sent_bytes: u64,
+    /// UDP datagrams received.
+    pub received_datagrams: u64,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
+    /// Packets sent and found lost (RFC 9002 section 6.1).
+    pub lost_packets: u64,
+    /// Their bytes.
+    pub lost_bytes: u64,
+    /// MTU probes lost (RFC 8899).
+    pub lost_probes: u64,
+}
+
+/// One direction of QUIC connections: what was sent and did not arrive, and how much of that is known to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicWay {
+    /// Sent at one end less received at the other; below zero if more arrived than was sent.
+    pub missing_bytes: i64,
+    /// At most so much was lost: packets and probes that the sender missed, datagrams that the kernel dropped.
+    pub known_bytes: u64,
+}
+
+impl QuicWay {
+    /// Whether all that is missing is known to be lost. Without a loss, that is equality to the byte.
+    pub fn agrees(&self) -> bool {
+        u64::try_from(self.missing_bytes).is_ok_and(|missing| missing <= self.known_bytes)
+    }
+}
+
+/// Both directions of QUIC connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicWays {
+    /// Server to client.
+    pub down: QuicWay,
+    /// Client to server.
+    pub up: QuicWay,
+}
+
+impl QuicWays {
+    /// Whether both directions agree.
+    pub fn agree(&self) -> bool {
+        self.down.agrees() && self.up.agrees()
+    }
+}
+
+/// A UDP datagram has no more than this on a path that carries 1,500 bytes.
+const LONGEST_DATAGRAM: u64 = 1_472;
+
+impl Quic {
+    /// The two ends held against each other; the kernel dropped `dropped` datagrams. `None` where one end is unknown.
+    pub fn ends(&self, dropped: u64) -> Option<QuicWays> {
+        let (client, server) = (&self.client, self.server.as_ref()?);
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let way = |from: &QuicEnd, to: &QuicEnd, unseen: u64| QuicWay {
+            missing_bytes: signed(from.sent_bytes) - signed(to.received_bytes + unseen),
+            known_bytes: from.lost_bytes + (from.lost_probes + dropped) * LONGEST_DATAGRAM,
+        };
+        Some(QuicWays { down: way(server, client, 0), up: way(client, server, self.opening_bytes) })
+    }
+
+    /// Adds other connections.
+    pub fn merge(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.client.merge(&other.client);
+        self.server = match (self.server, other.server) {
+            (Some(mut mine), Some(theirs)) => {
+                mine.merge(&theirs);
+                Some(mine)
+            }
+            (mine, theirs) => mine.or(theirs),
+        };
+        self.opening_bytes += other.opening_bytes;
+        self.udp_ip_estimate += other.udp_ip_estimate;
+    }
+}
+
+impl QuicEnd {
+    /// Adds other connections' ends.
+    pub fn merge(&mut self, other: &Self) {
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.received_datagrams += other.received_datagrams;
+        self.sent_datagrams += other.sent_datagrams;
+        self.lost_packets += other.lost_packets;
+        self.lost_bytes += other.lost_bytes;
+        self.lost_probes += other.lost_probes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_quic_agree_up_to_known_loss() {
+        let sent = |sent_bytes, lost_bytes| QuicEnd { sent_bytes, lost_bytes, ..QuicEnd::default() };
+        let check = |sent: QuicEnd, received_bytes, dropped, expected| {
+            let client = QuicEnd { received_bytes, ..QuicEnd::default() };
+            let quic = Quic { client, server: Some(sent), ..Quic::default() };
+            assert_eq!(quic.ends(dropped).unwrap().agree(), expected, "{quic:?}");
+        };
+        check(sent(500, 0), 500, 0, true);
+        check(sent(500, 0), 499, 0, false);
+        check(sent(500, 0), 501, 0, false);
+        check(sent(500, 50), 450, 0, true);
+        check(sent(500, 50), 500, 0, true);
+        check(sent(500, 0), 400, 1, true);
+        let up = |opening_bytes| Quic {
+            client: sent(1_300, 0),
+            server: Some(QuicEnd { received_bytes: 100, ..QuicEnd::default() }),
+            opening_bytes,
+            ..Quic::default()
+        };
+        assert_eq!((up(1_200).ends(0).unwrap().agree(), up(0).ends(0).unwrap().agree()), (true, false));
+        assert_eq!(Quic::default().ends(0), None);
+    }
 }

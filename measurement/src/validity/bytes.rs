@@ -1,7 +1,7 @@
 //! The byte ledger's identities: layers, sockets, kernel and both ends, to the byte.
 
 use super::{Ends, Entry, Evidence, Findings};
-use crate::result::{Class, Severity, Trial};
+use crate::result::{Class, QuicWays, Severity, Trial};
 
 /// Holds every count of bytes against the others.
 pub(super) fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
@@ -31,7 +31,10 @@ pub(super) fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence)
                 limit: "0",
                 advice: "This is a defect of the byte counter: please report it with the result file.",
             });
-        } else if checked == 0 && trial.clients.connected > 0 && (evidence.peer.is_none() || end == "client")
+        } else if checked == 0
+            && trial.bytes.quic.is_none()
+            && trial.clients.connected > 0
+            && (evidence.peer.is_none() || end == "client")
         {
             findings.add(Entry {
                 code: "kernel.unchecked",
@@ -44,6 +47,7 @@ pub(super) fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence)
             });
         }
     }
+    quic(findings, trial, evidence);
     if evidence.unclaimed_messages > 0 {
         findings.invalid(
             "ledger.messages.identity",
@@ -68,6 +72,49 @@ pub(super) fn bytes(findings: &mut Findings, trial: &Trial, evidence: &Evidence)
             ),
             "equal",
             "Bytes that one end never read; see whether clients were disconnected.",
+        );
+    }
+}
+
+/// UDP has no TCP_INFO: the two ends of QUIC are held against each other instead.
+fn quic(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
+    let dropped = evidence.machine.map_or(0, |machine| machine.udp_drops);
+    let Some(quic) = &trial.bytes.quic else { return };
+    match quic.ends(dropped) {
+        None => findings.note(
+            "quic.unchecked",
+            Class::Bytes,
+            ("The server's end of QUIC is not known.", "0 connections".to_owned()),
+            "all",
+            "Only our own server tells what its end of QUIC sent and received.",
+        ),
+        Some(ends) if !ends.agree() => {
+            let QuicWays { down, up } = ends;
+            findings.invalid(
+                "quic.ends.identity",
+                Class::Bytes,
+                (
+                    "Bytes that one end of QUIC sent neither arrived nor were lost.",
+                    format!(
+                        "down {} missing, {} known as lost; up {} missing, {} known as lost",
+                        down.missing_bytes, down.known_bytes, up.missing_bytes, up.known_bytes
+                    ),
+                ),
+                "missing is at least 0 and at most the known loss",
+                "A connection that did not end in order leaves bytes on the way; see whether clients were disconnected.",
+            );
+        }
+        Some(_) => {}
+    }
+    let lost = quic.client.lost_packets + quic.server.map_or(0, |server| server.lost_packets);
+    if lost > 0 {
+        let sent = quic.client.sent_datagrams + quic.server.map_or(0, |server| server.sent_datagrams);
+        findings.note(
+            "quic.lost",
+            Class::Timing,
+            ("QUIC packets were lost and what streams carried was sent again.", format!("{lost} of {sent}")),
+            "0",
+            "On a loopback a socket's receive buffer was full: raise net.core.rmem_max or lower the load.",
         );
     }
 }

@@ -112,12 +112,15 @@ pub(super) fn updates(findings: &mut Findings, trial: &Trial, evidence: &Evidenc
         );
     }
     if let Some(lost @ 1..) = updates.lost {
+        let expected = updates.expected.unwrap_or_default();
+        let share = 100.0 * lost as f64 / expected.max(1) as f64;
         findings.note(
             "updates.lost",
             Class::Counts,
-            ("Updates never arrived.", format!("{lost} of {}", updates.expected.unwrap_or_default())),
+            ("Updates never arrived.", format!("{lost} of {expected} ({share:.2} %)")),
             "0",
             match &evidence.peer {
+                _ if evidence.loses => "Datagrams are not sent again: what is lost on the way, or finds no room to be sent, stays lost.",
                 None => "A client that falls out of the server's replay window gets a snapshot instead of what it missed.",
                 Some(_) => "Numbers are missing in what the server sent: it dropped updates, or leaves some out for this client.",
             },

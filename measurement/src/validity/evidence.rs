@@ -17,6 +17,8 @@ pub struct Evidence {
     pub unclaimed_messages: u64,
     /// Bytes that the server wrote and that clients received, and the other way round, where both know.
     pub ends: Option<Ends>,
+    /// Whether what the network loses stays lost, by the transport's design.
+    pub loses: bool,
     /// Samples that no histogram could hold.
     pub clipped: u64,
     /// Quotes received that are not in the schedule.
@@ -85,4 +87,6 @@ pub struct Machine {
     pub listen_overflows: u64,
     /// Processes that the kernel killed for want of memory.
     pub oom_kills: u64,
+    /// UDP datagrams that the kernel dropped because a socket's receive buffer was full.
+    pub udp_drops: u64,
 }

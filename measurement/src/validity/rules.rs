@@ -56,6 +56,9 @@ pub const ALL: &[Rule] = rules![
     "kernel.server.identity", Bytes, [Invalid], "any server socket ≠ TCP_INFO; voids all", "byte identities";
     "kernel.unchecked", Bytes, [Note], "no connection could be compared", "byte identities";
     "ends.identity", Bytes, [Invalid], "written at one end ≠ read at the other; voids all", "byte identities";
+    "quic.ends.identity", Bytes, [Invalid], "sent at one end ≠ received at the other and known loss; voids all", "byte identities";
+    "quic.unchecked", Bytes, [Note], "the server's end is not known", "byte identities";
+    "quic.lost", Timing, [Note], "any packet lost", "retransmits on our connections";
     "server.listen_drops", Timing, [Invalid], "any connection dropped by our listener's full queue", "drops of our listener";
     "kernel.retransmitted", Timing, [Note, Invalid], "any; invalid above 3 and 0.1 % of our segments", "retransmits on our connections";
     "sockets.nodelay", Timing, [Invalid], "any socket of either end without TCP_NODELAY", "rule 0, Nagle";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::result::{Clients, Histogram, SocketOptions, Updates};
+use crate::result::{Clients, Histogram, Quic, QuicEnd, SocketOptions, Updates};
 
 fn good() -> (Trial, Evidence) {
     let trial = Trial {
@@ -68,6 +68,9 @@ const PROVOCATIONS: &[(&str, Change)] = &[
     ("kernel.unchecked", |_, e| e.client_identity = (0, 0)),
     ("ledger.messages.identity", |_, e| e.unclaimed_messages = 1),
     ("ends.identity", |_, e| e.ends = Some(Ends { down: (5, 4), up: (1, 1) })),
+    ("quic.ends.identity", |t, _| of_quic(t).0.sent_bytes = 5),
+    ("quic.unchecked", |t, _| t.bytes.quic = Some(Quic::default())),
+    ("quic.lost", |t, _| of_quic(t).1.lost_packets = 3),
     ("kernel.retransmitted", |_, e| e.server_retransmitted = 3),
     ("kernel.retransmitted", |t, _| (t.bytes.kernel.retransmitted, t.bytes.kernel.segments_out) = (9, 8_000)),
     ("sockets.nodelay", |t, _| t.sockets.server = options(false, "cubic")),
@@ -115,6 +118,12 @@ const FLOOR_PROVOCATIONS: &[(&str, Change)] = &[
     ("floor.p50", |t, _| t.floor = lag(101.0, 20.0)),
     ("floor.p99", |t, _| t.floor = lag(20.0, 400.0)),
 ];
+
+/// The clients' and the server's ends.
+fn of_quic(trial: &mut Trial) -> (&mut QuicEnd, &mut QuicEnd) {
+    let quic = trial.bytes.quic.get_or_insert_default();
+    (&mut quic.client, quic.server.get_or_insert_default())
+}
 
 fn options(nodelay: bool, congestion_control: &str) -> Option<SocketOptions> {
     Some(SocketOptions { nodelay, congestion_control: Some(congestion_control.to_owned()) })

@@ -1,6 +1,6 @@
 //! The page's tables: every count of the result, trial by trial, with a word on how to read each.
 
-use measurement::result::{Histogram, Layers, RunResult, Status, Trial, Variant};
+use measurement::result::{Histogram, Layers, QuicEnd, RunResult, Status, Trial, Variant};
 
 use super::knowledge;
 use crate::{format, plots::Table};
@@ -20,6 +20,7 @@ pub(super) fn all(result: &RunResult) -> Vec<Section> {
         bytes(result),
         handshakes(result),
         kernel(result),
+        quic(result),
         updates(result),
         requests(result),
         cost(result),
@@ -406,6 +407,42 @@ fn kernel(result: &RunResult) -> Section {
                   invalid, and segments. The last column is an estimate for the measure phase: 52 bytes of IPv4 (72 of IPv6) and \
                   TCP heads with timestamps for each segment, both ways. On loopback segments are larger than on \
                   a real wire.",
+        table: table(&head, per_trial(result, cells)),
+    }
+}
+
+fn quic(result: &RunResult) -> Section {
+    let head = [
+        "variant",
+        "trial",
+        "server sent",
+        "clients received",
+        "clients sent",
+        "server received",
+        "packets lost",
+        "UDP/IP heads per update",
+    ];
+    let cells = |_: &Variant, trial: &Trial| {
+        let quic = trial.bytes.quic.as_ref()?;
+        let of_server = |figure: fn(&QuicEnd) -> u64| quic.server.as_ref().map(figure);
+        let count = |figure: Option<u64>| figure.map_or_else(|| "–".to_owned(), format::count);
+        let received = of_server(|server| server.received_bytes).map(|bytes| bytes + quic.opening_bytes);
+        let lost = quic.client.lost_packets + of_server(|server| server.lost_packets).unwrap_or(0);
+        let estimate = quic.udp_ip_estimate as f64 / trial.updates.received_in_window.max(1) as f64;
+        Some(vec![
+            count(of_server(|server| server.sent_bytes)),
+            format::count(quic.client.received_bytes),
+            format::count(quic.client.sent_bytes),
+            count(received),
+            format::count(lost),
+            format::significant(estimate),
+        ])
+    };
+    Section {
+        title: "Both ends of QUIC",
+        caption: "UDP payload from the first datagram to the last, as the libraries of both ends count it: equal but for \
+                  known loss, or the trial is invalid. The last column is an estimate for the measure phase: 28 bytes \
+                  of IPv4 (48 of IPv6) and UDP heads for each datagram, both ways.",
         table: table(&head, per_trial(result, cells)),
     }
 }

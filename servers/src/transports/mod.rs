@@ -11,18 +11,26 @@ mod polling;
 mod socketio;
 mod sse;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use ticker::Transport;
 
 use crate::{app::App, selection::Selection};
+
+#[cfg(feature = "quic")]
+pub(crate) use webtransport::{accept as accept_sessions, open as listen_for_sessions};
+
+/// Where QUIC sessions are asked for.
+pub(crate) const SESSIONS: &str = "/webtransport";
 
 /// The routes of `transport`.
 pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
@@ -38,6 +46,8 @@ pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
         Transport::Grpc => Router::new(),
         // A library's service, which wants its state when it is made.
         Transport::SocketIo => socketio::routes(app),
+        // Its sessions come over UDP.
+        Transport::WebTransport => Router::new(),
     }
 }
 
@@ -47,7 +57,7 @@ struct Refusal {
     error: String,
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(Refusal { error: error.into() })).into_response()
 }
 
@@ -60,4 +70,14 @@ fn select(app: &App, symbols: Option<&str>) -> Result<Selection, Box<Response>> 
 /// Why a cursor is refused that is ahead of the feed: it belongs to another feed, or an earlier server.
 fn ahead(after: u64, last: u64) -> Response {
     refuse(StatusCode::BAD_REQUEST, format!("after is {after}, expected at most {last}, the newest quote"))
+}
+
+/// Whether a request comes from no page, from one of this server (`host`), or from an allowed one.
+fn origin_is_welcome(origin: Option<&str>, host: Option<&str>, allowed: &[String]) -> bool {
+    let Some(origin) = origin else { return true };
+    let own = origin.parse::<Uri>().is_ok_and(|origin| {
+        let authority = origin.authority().map(|authority| authority.as_str());
+        authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+    });
+    own || allowed.iter().any(|allowed| allowed == origin)
 }

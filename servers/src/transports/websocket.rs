@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Query, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
     routing::get,
 };
@@ -162,11 +162,7 @@ fn is_extended_connect(request: &Request) -> bool {
 fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    let own = origin.parse::<Uri>().is_ok_and(|origin| {
-        let authority = origin.authority().map(|authority| authority.as_str());
-        authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
-    });
-    own || allowed.iter().any(|allowed| allowed == origin)
+    super::origin_is_welcome(Some(origin), host, allowed)
 }
 
 /// What one connection of the feed may hold.

@@ -13,3 +13,5 @@ mod socketio;
 mod sse;
 mod support;
 mod websocket;
+#[cfg(feature = "quic")]
+mod webtransport;

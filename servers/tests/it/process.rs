@@ -116,6 +116,36 @@ fn a_parent_starts_and_stops_it() {
 }
 
 #[test]
+#[cfg(feature = "quic")]
+fn with_quic_it_says_where_and_how_it_is_recognised() {
+    let process = Process::new(&["--quic"]);
+    assert_eq!(process.hello.quic, Some(process.hello.address));
+    assert!(process.hello.certificate.as_ref().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let told: serde_json::Value = serde_json::from_str(&get(process.hello.address, "/identity")).unwrap();
+    assert_eq!(told["webtransport"], format!("https://{}/webtransport", process.hello.address));
+
+    let mut command = Command::new(SERVERS);
+    command.args(["--quic", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines: Vec<String> =
+        BufReader::new(child.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines[1].starts_with("serving https://127.0.0.1:") && lines[1].contains("UDP port"), "{lines:?}");
+    let hex = lines[2].strip_prefix("certificate SHA-256 ").unwrap();
+    assert!(hex.len() == 64 && lines[3].contains("base64"), "{lines:?}");
+}
+
+#[test]
+#[cfg(not(feature = "quic"))]
+fn without_the_feature_it_refuses_quic_by_name() {
+    let output = Command::new(SERVERS).arg("--quic").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("build with --features quic"), "{text}");
+}
+
+#[test]
 fn the_end_of_stdin_and_sigterm_stop_it_with_clients_connected() {
     for by_signal in [false, true] {
         let mut process = Process::new(&[]);

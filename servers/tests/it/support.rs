@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use servers::{ServeError, Settings, Start, Stats, serve};
+use servers::{Listeners, ServeError, Settings, Start, Stats, serve};
 use ticker::{Anchor, Arrivals, FeedSettings, clock};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -41,6 +41,9 @@ pub(crate) fn steady(updates_per_second: f64) -> Settings {
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// SHA-256 of its certificate, if it has one.
+    #[cfg(feature = "quic")]
+    pub(crate) fingerprint: Option<[u8; 32]>,
     start: Option<oneshot::Sender<Start>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Stats, ServeError>>,
@@ -53,14 +56,24 @@ impl Server {
     }
 
     /// The same on a listener that stands already.
-    pub(crate) fn on(listener: std::net::TcpListener, settings: Settings) -> Self {
-        let address = listener.local_addr().unwrap();
+    pub(crate) fn on(listeners: impl Into<Listeners>, settings: Settings) -> Self {
+        let listeners = listeners.into();
+        let address = listeners.tcp.local_addr().unwrap();
+        #[cfg(feature = "quic")]
+        let fingerprint = listeners.identity.as_ref().map(|identity| identity.fingerprint());
         let (start, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, settings, async { started.await.unwrap() }, async {
+        let task = tokio::spawn(serve(listeners, settings, async { started.await.unwrap() }, async {
             stopped.await.unwrap();
         }));
-        Self { address, start: Some(start), stop, task }
+        Self {
+            address,
+            #[cfg(feature = "quic")]
+            fingerprint,
+            start: Some(start),
+            stop,
+            task,
+        }
     }
 
     pub(crate) fn start(&mut self, start: Start) {
@@ -69,13 +82,17 @@ impl Server {
 
     /// A server with a [`still`] feed of which `bursts` bursts have been published.
     pub(crate) async fn after_bursts(bursts: u32, settings: Settings) -> Self {
-        let mut server = Self::new(settings);
+        Self::new(settings).with_bursts(bursts, SYMBOLS).await
+    }
+
+    async fn with_bursts(self, bursts: u32, symbols: u64) -> Self {
+        let mut server = self;
         let anchor = Anchor::now();
         let age = BURST_PERIOD * bursts + BURST_PERIOD / 2;
         let t0_ns =
             anchor.mono_ns.checked_sub(age.as_nanos() as u64).expect("the machine is up for a minute");
         server.start(Start { t0_ns, ..Start::now() });
-        server.stats_when(|stats| stats.published == SYMBOLS * u64::from(bursts)).await;
+        server.stats_when(|stats| stats.published == symbols * u64::from(bursts)).await;
         server
     }
 
@@ -84,6 +101,22 @@ impl Server {
         let mut server = Self::new(settings);
         server.start(Start::now());
         server
+    }
+
+    /// The same with a certificate and QUIC; publishes at once.
+    #[cfg(feature = "quic")]
+    pub(crate) fn secure(settings: Settings) -> Self {
+        let mut server = Self::on(servers::listen_both("127.0.0.1:0".parse().unwrap()).unwrap(), settings);
+        server.start(Start::now());
+        server
+    }
+
+    /// The same after bursts of a [`still`] feed with as many quotes each as it has symbols.
+    #[cfg(feature = "quic")]
+    pub(crate) async fn secure_after_bursts(bursts: u32, settings: Settings) -> Self {
+        let symbols = u64::from(settings.feed.symbols);
+        let listeners = servers::listen_both("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::on(listeners, settings).with_bursts(bursts, symbols).await
     }
 
     pub(crate) async fn stats(&self) -> Stats {
