@@ -352,7 +352,7 @@ async fn quotes_over_grpc(address: SocketAddr, feed: &FeedSettings) -> Vec<Strin
     let request = http::Request::post(format!("http://{address}{SUBSCRIBE}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .body(Full::<bytes::Bytes>::from_static(&[0; 5]))
+        .body(Full::new(bytes::Bytes::from_static(&[0; 5])))
         .unwrap();
     let mut body = requests.send_request(request).await.unwrap().into_body();
     let (mut bytes, mut seen) = (Vec::new(), Vec::new());
