@@ -428,7 +428,8 @@ async fn a_client_that_does_not_poll_gets_what_fits_its_buffer_then_a_snapshot_w
         }
         waiting = polls.packets().await;
     }
-    assert_eq!(server.stats().await.gaps.served, gaps);
+    // Another one may wait in the buffer.
+    assert!(server.stats().await.gaps.served >= gaps);
 }
 
 #[tokio::test]
