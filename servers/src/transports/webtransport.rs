@@ -106,9 +106,16 @@ async fn converse(incoming: IncomingSession, place: Place, app: Arc<App>) {
     let Ok(Some((connection, question))) = timeout(limit, handshake(incoming, &place, &app)).await else {
         return;
     };
-    let end = match timeout(limit, go(&connection)).await {
-        Ok(true) => Session::new(connection.clone(), &question, &app).push().await,
-        Ok(false) | Err(_) => End::Closing(NO_GO, "expected a stream that says go"),
+    let ready = tokio::select! {
+        said = timeout(limit, go(&connection)) => match said {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(End::Closing(NO_GO, "expected a stream that says go")),
+        },
+        () = app.tasks.stopping() => Err(End::Closing(STOPPING, "the server stops")),
+    };
+    let end = match ready {
+        Ok(()) => Session::new(connection.clone(), &question, &app).push().await,
+        Err(end) => end,
     };
     if let End::Closing(code, reason) = end {
         connection.close(VarInt::from_u32(code), reason.as_bytes());

@@ -240,6 +240,7 @@ async fn a_server_that_stops_ends_the_stream_and_the_session() {
         let session = open(&server, &format!("/webtransport?delivery={delivery}")).await;
         let mut stream = accept(&session).await;
         message(&mut stream).await;
+        let silent = try_open(&server, "/webtransport", None).await.unwrap();
         let reading = tokio::spawn(async move {
             let mut bytes = [0; 1024];
             // Every byte and the stream's end come before the close.
@@ -247,7 +248,9 @@ async fn a_server_that_stops_ends_the_stream_and_the_session() {
         });
         let (stats, took) = server.stop().await;
         reading.await.unwrap();
-        assert_eq!(closed(&session).await, (0, "the server stops".to_owned()), "{delivery}");
+        for session in [&session, &silent] {
+            assert_eq!(closed(session).await, (0, "the server stops".to_owned()), "{delivery}");
+        }
         assert!(took < Duration::from_secs(1), "{took:?}");
         assert_eq!((quic(&stats).open, stats.connections.open), (0, 0));
     }
