@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{
-    Args, ValueEnum,
+    ArgGroup, Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
 use ticker::{Arrivals, FeedSettings};
@@ -37,6 +37,7 @@ const RESERVED_FILES: u64 = 100;
 
 /// Options of a server.
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("encrypted").multiple(true)))]
 pub struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1:8080, under --control any free port]
     #[arg(long, value_name = "ADDR")]

@@ -65,9 +65,22 @@ pub(super) fn of_transport(
         };
     }
     let interval = pick("interval").from(&own.interval, &defaults.interval)?;
+    // A default that the transport does not have is meant for others.
+    let mut carrier = words!(carrier, Setting::Carrier);
+    if own.carrier.is_none() {
+        carrier = had(
+            carrier,
+            |setting| matches!(setting, Setting::Carrier(carrier) if clients::carriers(kind).contains(carrier)),
+        );
+    }
+    let mut http = words!(http, Setting::Http);
+    if own.http.is_none() {
+        http =
+            had(http, |setting| matches!(setting, Setting::Http(http) if clients::http(kind).contains(http)));
+    }
     let axes = [
-        words!(carrier, Setting::Carrier),
-        words!(http, Setting::Http),
+        carrier,
+        http,
         option!(tls, |given| Ok(Setting::Tls(given.value))),
         option!(keep_alive, |given| Ok(Setting::KeepAlive(given.value))),
         time(sources, "transport.interval", &interval, &range, Setting::Interval)?,
@@ -80,6 +93,13 @@ pub(super) fn of_transport(
         words!(deflate, Setting::Deflate),
     ];
     Ok(axes.into_iter().flatten().collect())
+}
+
+/// The axis without values that the transport does not have.
+fn had(axis: Option<Axis>, has: impl Fn(&Setting) -> bool) -> Option<Axis> {
+    let mut axis = axis?;
+    axis.choices.retain(has);
+    (!axis.choices.is_empty()).then_some(axis)
 }
 
 /// One of an option's words.

@@ -159,11 +159,10 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
     if options.compression == Compression::Gzip {
         arguments.push("--compress".to_owned());
     }
-    if options.tls {
-        arguments.push("--tls".to_owned());
-    }
     if options.http == Http::H3 {
         arguments.push("--quic".to_owned());
+    } else if options.tls {
+        arguments.push("--tls".to_owned());
     }
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.
