@@ -147,7 +147,6 @@ fn transports() {
         ("no kind", "[[transport]]\ninterval = \"1s\"\n", &[]),
         ("unknown, a near one", "[[transport]]\nkind = \"web-socket\"\n", &[]),
         ("unknown, nothing near", "[[transport]]\nkind = \"pigeon\"\n", &[]),
-        ("planned", "[[transport]]\nkind = \"ndjson\"\n", &[]),
         ("a table for a list", "[transport]\nkind = \"sse\"\n", &[]),
         ("an option it does not take", "[[transport]]\nkind = \"sse\"\ninterval = \"1s\"\n", &[]),
         ("an unknown key", "[[transport]]\nkind = \"polling\"\nintervall = \"1s\"\n", &[]),
@@ -176,15 +175,22 @@ fn unsupported() {
         ("driver", "[load]\ndriver = \"chromium\""),
         ("processes", "[load]\nprocesses = 4"),
         ("processes in words", "[load]\nprocesses = \"all\""),
-        ("headers of 2009", "[load]\nheaders = \"kaazing-2009\""),
-        ("few symbols", "[load]\nsymbols_per_client = 3"),
-        ("TLS for all", "[defaults]\ntls = true"),
-        ("HTTP/2", "[defaults]\nhttp = \"2\""),
+        ("headers of 2010", "[load]\nheaders = \"kaazing-2010\""),
+        ("headers twice", "[load]\nheaders = [\"minimal\", \"minimal\"]"),
+        ("too many symbols", "[load]\nsymbols_per_client = 9"),
+        ("HTTP/4", "[defaults]\nhttp = \"4\""),
         ("engine", "[defaults]\nengine = \"direct\""),
     ]);
     let own = |line: &str| errors(&[(line, &format!("{PUSH}{line}\n"), &[])]);
-    let own: String = ["tls = true"].into_iter().map(own).collect();
-    let text = top + &own;
+    let own: String = ["http = \"3\"", "carrier = \"stream\""].into_iter().map(own).collect();
+    let poll = "[[transport]]\nkind = \"polling\"\n";
+    let together = errors(&[
+        ("keep-alive and HTTP/2", &format!("{poll}http = \"2\"\nkeep_alive = false\n"), &[]),
+        ("pooled and TLS", &format!("{poll}client = \"pooled\"\ntls = true\n"), &[]),
+        ("TLS twice", &format!("{poll}url = \"http://127.0.0.1:9/q\"\ntls = true\n"), &[]),
+        ("a carrier of another", "[[transport]]\nkind = \"socketio\"\ncarrier = \"datagrams\"\n", &[]),
+    ]);
+    let text = top + &own + &together;
     insta::assert_snapshot!(text);
 }
 
@@ -406,7 +412,10 @@ fn shipped_scenarios_take_as_long_as_they_promise() {
         assert!(total < most_seconds, "{name} takes {total} s");
     };
     check("ticker", 180);
-    check("smoke", 30);
+    check("smoke", 45);
+    check("family", 300);
+    check("headers", 300);
+    check("encodings", 300);
     check("poll-interval", 300);
 }
 

@@ -63,6 +63,7 @@ pub(super) fn of<B>(
     }
     if multiplexed {
         headers.remove(header::CONNECTION);
+        headers.remove("keep-alive");
     }
     Ok(request)
 }

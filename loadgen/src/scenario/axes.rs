@@ -7,6 +7,7 @@ use crate::{clients, plan::options::Word};
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError},
+    headers::Profile,
     scalar::{One, OneOrMany, Time},
     sweep::{Axis, Setting},
     values::{self, DurationRange, Words},
@@ -34,8 +35,19 @@ pub(super) fn shared(sources: &Sources, file: &wire::File) -> Result<Vec<Axis>, 
         time(sources, "load.warmup", &load.warmup, &values::warmup_range(), Setting::Warmup)?,
         time(sources, "load.measure", &load.measure, &values::measure_range(), Setting::Measure)?,
         time(sources, "load.session", &load.session, &values::session_range(), Setting::Session)?,
+        profiles(sources, load.headers.as_ref())?,
     ];
     Ok(axes.into_iter().flatten().collect())
+}
+
+/// Header profiles; a table of one's own is no axis.
+fn profiles(sources: &Sources, given: Option<&wire::Headers>) -> Result<Option<Axis>, ScenarioError> {
+    let Some(wire::Headers::Profiles(given)) = given else { return Ok(None) };
+    let supported: Vec<_> = Profile::ALL.iter().map(|profile| (profile.name(), *profile)).collect();
+    axis(sources, "load.headers", &Some(given.clone()), |given| {
+        let words = Words { supported: &supported, planned: &[] };
+        values::word(sources, "load.headers", given, &words).map(Setting::Headers)
+    })
 }
 
 /// The axes of one transport's options. From `[defaults]` an option applies only where it is taken; in the

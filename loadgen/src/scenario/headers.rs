@@ -24,15 +24,22 @@ pub enum Profile {
     Browser,
     /// The same with a session cookie and, where a page can set it, a bearer token.
     Authenticated,
+    /// Fields of a browser of 2009 with a cookie, as many bytes as the request that Lubbers and Greco counted in
+    /// "HTML5 WebSocket: A Quantum Leap in Scalability" (2010): 716 with all line ends.
+    Kaazing2009,
 }
 
 impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 4] = [Self::Minimal, Self::Browser, Self::Authenticated, Self::Kaazing2009];
+
     /// The name that scenario files use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Minimal => "minimal",
             Self::Browser => "browser",
             Self::Authenticated => "authenticated",
+            Self::Kaazing2009 => "kaazing-2009",
         }
     }
 
@@ -41,6 +48,7 @@ impl Profile {
         match self {
             Self::Minimal => Vec::new(),
             Self::Browser => browser(initiator),
+            Self::Kaazing2009 => kaazing_2009(),
             Self::Authenticated => {
                 let mut fields = browser(initiator);
                 // A page can set the token on a fetch only: neither EventSource nor WebSocket takes header fields.
@@ -85,6 +93,27 @@ fn browser(initiator: Initiator) -> Vec<(String, String)> {
         ],
     }
 }
+
+/// What is sized is a poll for four-digit quotes of a server at a five-digit port of 127.0.0.1.
+fn kaazing_2009() -> Vec<(String, String)> {
+    vec![
+        field(
+            "User-Agent",
+            "Mozilla/5.0 (Windows; U; Windows NT 5.1; en-US; rv:1.9.1.5) Gecko/20091102 Firefox/3.5.5",
+        ),
+        field("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+        field("Accept-Language", "en-us"),
+        field("Accept-Encoding", "gzip,deflate"),
+        field("Accept-Charset", "ISO-8859-1,utf-8;q=0.7,*;q=0.7"),
+        field("Keep-Alive", "300"),
+        field("Connection", "keep-alive"),
+        field("Referer", "http://127.0.0.1:38000/stocks/"),
+        field("Cookie", &format!("shown={}", filler(KAAZING_COOKIE))),
+    ]
+}
+
+/// Brings the request to its 716 bytes.
+const KAAZING_COOKIE: usize = 282;
 
 fn page_request(accept: &str, caching: &[(String, String)]) -> Vec<(String, String)> {
     let mut fields = vec![field("Connection", "keep-alive")];
@@ -194,6 +223,15 @@ mod tests {
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         check("GET /ws HTTP/1.1", &upgrade, Initiator::WebSocket, 499);
+    }
+
+    #[test]
+    fn the_request_of_2009_has_the_length_that_was_counted() {
+        let fields = Profile::Kaazing2009.fields(Initiator::Fetch);
+        let found = head("GET /quotes?after=1234 HTTP/1.1", &[("Host", "127.0.0.1:38000")], &fields);
+        assert_eq!(found, 716);
+        // Start line, Host, nine fields and the blank line: the characters that were counted have no line ends.
+        assert_eq!(found - 2 * 12, 692);
     }
 
     #[test]

@@ -312,8 +312,10 @@ impl Reader<'_> {
         let mut found = Open::default();
         match &open.headers {
             None => {}
-            Some(wire::Headers::Profile(name)) => {
-                return Err(self.wrong("transport.open.headers", name, "a table of header fields", ""));
+            Some(wire::Headers::Profiles(names)) => {
+                let name = names.values.first().map_or("", |name| name.value.as_str()).to_owned();
+                let name = One { value: name, span: names.span.clone() };
+                return Err(self.wrong("transport.open.headers", &name, "a table of header fields", ""));
             }
             Some(wire::Headers::Own(fields)) => {
                 for (name, value) in fields {

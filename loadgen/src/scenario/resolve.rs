@@ -184,8 +184,11 @@ impl Resolver<'_> {
         draft.load.symbols_per_client = self.symbols_per_client(draft.feed.symbols)?;
         let allowed = self.allows_remote(entry.own);
         let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
-        if peer.as_ref().is_some_and(|peer| peer.remote) {
-            self.spare(&mut draft.load);
+        if let Some(peer) = &peer {
+            draft.options.tls = self.is_encrypted(entry, &peer.url.written)?;
+            if peer.remote {
+                self.spare(&mut draft.load);
+            }
         }
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
@@ -194,7 +197,7 @@ impl Resolver<'_> {
             peer.as_ref()
                 .map_or_else(|| label.clone(), |peer| format!("{label} at {}", host(&peer.url.written)))
         });
-        let (header_profile, mut headers) = self.headers(entry.kind)?;
+        let (header_profile, mut headers) = self.headers(entry.kind, draft.profile)?;
         if let Some(peer) = &peer {
             headers = peer::headers(headers, &peer.open.headers);
         }
@@ -239,6 +242,19 @@ impl Resolver<'_> {
             Some(problem) => Err(self.sources.error(problem, entry.span.clone(), "this one")),
             None => Ok(()),
         }
+    }
+
+    /// Whether the url's scheme wants TLS; a key that says it again could only contradict.
+    fn is_encrypted(&self, entry: &Entry<'_>, url: &str) -> Result<bool, ScenarioError> {
+        if let Some(given) = &entry.own.tls {
+            let problem = Problem::Conflict {
+                kind: entry.kind.to_string(),
+                what: "`tls` and `url`".to_owned(),
+                advice: "the url's scheme says whether it is encrypted: leave `tls` out".to_owned(),
+            };
+            return Err(self.sources.error(problem, given.span.clone(), "this key"));
+        }
+        Ok(matches!(url.split_once("://"), Some(("https" | "wss", _))))
     }
 
     /// Whether another machine may be measured.
@@ -287,17 +303,13 @@ impl Resolver<'_> {
     }
 
     /// The profile's name and the fields of one request.
-    fn headers(&self, kind: Transport) -> Result<(String, Vec<(String, String)>), ScenarioError> {
-        let profiles = [Profile::Minimal, Profile::Browser, Profile::Authenticated];
+    fn headers(
+        &self,
+        kind: Transport,
+        profile: Profile,
+    ) -> Result<(String, Vec<(String, String)>), ScenarioError> {
         match &self.file.load.headers {
-            None => Ok((
-                Profile::Browser.name().to_owned(),
-                Profile::Browser.fields(crate::clients::initiator(kind)),
-            )),
-            Some(wire::Headers::Profile(given)) => {
-                let supported = profiles.map(|profile| (profile.name(), profile));
-                let words = Words { supported: &supported, planned: &["kaazing-2009"] };
-                let profile = values::word(self.sources, "load.headers", given, &words)?;
+            None | Some(wire::Headers::Profiles(_)) => {
                 Ok((profile.name().to_owned(), profile.fields(crate::clients::initiator(kind))))
             }
             Some(wire::Headers::Own(fields)) => {

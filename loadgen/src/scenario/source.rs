@@ -11,6 +11,9 @@ use super::error::{Problem, ScenarioError, nearest};
 pub const SHIPPED: &[(&str, &str)] = &[
     ("ticker", include_str!("../../../scenarios/ticker.toml")),
     ("poll-interval", include_str!("../../../scenarios/poll-interval.toml")),
+    ("family", include_str!("../../../scenarios/family.toml")),
+    ("headers", include_str!("../../../scenarios/headers.toml")),
+    ("encodings", include_str!("../../../scenarios/encodings.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),
 ];
 

@@ -9,7 +9,7 @@ use crate::plan::{
     Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, TransportOptions,
 };
 
-use super::scalar::Span;
+use super::{headers::Profile, scalar::Span};
 
 /// A variant while its keys are being set; starts with the defaults.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Draft {
     pub(super) feed: FeedSettings,
     pub(super) load: Load,
     pub(super) options: TransportOptions,
+    pub(super) profile: Profile,
 }
 
 impl Default for Draft {
@@ -29,7 +30,12 @@ impl Default for Draft {
             measure: Duration::from_secs(10),
             session: Duration::from_secs(600),
         };
-        Self { feed: FeedSettings::default(), load, options: TransportOptions::default() }
+        Self {
+            feed: FeedSettings::default(),
+            load,
+            options: TransportOptions::default(),
+            profile: Profile::Browser,
+        }
     }
 }
 
@@ -57,6 +63,7 @@ pub(super) enum Setting {
     Encoding(Encoding),
     Deflate(Deflate),
     Carrier(Carrier),
+    Headers(Profile),
 }
 
 impl Setting {
@@ -83,6 +90,7 @@ impl Setting {
             Self::Encoding(encoding) => draft.options.encoding = *encoding,
             Self::Deflate(deflate) => draft.options.deflate = *deflate,
             Self::Carrier(carrier) => draft.options.carrier = Some(*carrier),
+            Self::Headers(profile) => draft.profile = *profile,
         }
     }
 
@@ -106,6 +114,7 @@ impl Setting {
             Self::Encoding(encoding) => json!(encoding),
             Self::Deflate(deflate) => json!(deflate),
             Self::Carrier(carrier) => json!(carrier),
+            Self::Headers(profile) => json!(profile.name()),
         }
     }
 

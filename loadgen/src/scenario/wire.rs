@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use toml::Spanned;
 
@@ -173,11 +173,11 @@ pub(super) struct Message {
     pub(super) clock: Option<One<String>>,
 }
 
-/// `headers`: a profile's name or a table of header fields.
+/// `headers`: a profile's name, several to sweep over, or a table of header fields.
 #[derive(Clone, Debug)]
 pub(super) enum Headers {
-    /// A profile.
-    Profile(One<String>),
+    /// Profiles.
+    Profiles(OneOrMany<String>),
     /// Fields in the file's order.
     Own(Vec<(One<String>, One<String>)>),
 }
@@ -187,7 +187,11 @@ impl<'de> Deserialize<'de> for Headers {
         let spanned = Spanned::<BareHeaders>::deserialize(deserializer)?;
         let span = spanned.span();
         Ok(match spanned.into_inner() {
-            BareHeaders::Profile(value) => Self::Profile(One { value, span }),
+            BareHeaders::Profile(value) => {
+                let values = vec![One { value, span: span.clone() }];
+                Self::Profiles(OneOrMany { values, list: false, span })
+            }
+            BareHeaders::Profiles(values) => Self::Profiles(OneOrMany { values, list: true, span }),
             BareHeaders::Own(mut fields) => {
                 fields.sort_by_key(|(name, _)| name.span.start);
                 Self::Own(fields)
@@ -198,6 +202,7 @@ impl<'de> Deserialize<'de> for Headers {
 
 enum BareHeaders {
     Profile(String),
+    Profiles(Vec<One<String>>),
     Own(Vec<(One<String>, One<String>)>),
 }
 
@@ -213,11 +218,19 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     type Value = BareHeaders;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a header profile, or a table of header fields")
+        f.write_str("the name of a header profile, a list of such names, or a table of header fields")
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         Ok(BareHeaders::Profile(name.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = list.next_element()? {
+            names.push(name);
+        }
+        Ok(BareHeaders::Profiles(names))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

@@ -227,7 +227,14 @@ mod tests {
     fn notes_say_what_to_change() {
         assert!(printed(&["load.trials=1"]).contains("one trial cannot tell"));
         assert!(printed(&["transport.polling.interval=8s"]).contains("fewer than two polls"));
-        assert!(printed(&["transport.polling.client=pooled"]).contains("server's counters"));
+        assert!(
+            printed(&[
+                "transport.polling.http='1.1'",
+                "transport.polling.tls=false",
+                "transport.polling.client=pooled"
+            ])
+            .contains("server's counters")
+        );
         let many = printed(&["load.trials=10", "feed.updates_per_second=100"]);
         assert!(!many.contains("too few") && !many.contains("describe"), "{many}");
     }

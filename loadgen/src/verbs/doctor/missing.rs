@@ -13,7 +13,6 @@ pub(super) fn lines(machine: &Machine) -> Vec<String> {
         "heap allocations of server and generator: the build has no counting allocator".to_owned(),
         "system calls: only socket reads and writes that moved bytes are counted, by the wrapper around each socket"
             .to_owned(),
-        "TLS: this version measures in the clear, so the record layer's bytes and handshakes are nil".to_owned(),
     ];
     lines.push(hardware_counters());
     lines.push(if Path::new("/sys/module/sch_netem").exists() {
