@@ -88,7 +88,7 @@ fn browser(initiator: Initiator) -> Vec<(String, String)> {
             field("Origin", ORIGIN),
             field("Accept-Encoding", "gzip, deflate, br, zstd"),
             field("Accept-Language", "en-US,en;q=0.9"),
-            // Offered because browsers do; the reference server does not accept it.
+            // Offered because browsers do; the reference server takes it up only where the scenario asks for it.
             field("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
         ],
     }

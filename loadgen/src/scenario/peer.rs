@@ -507,7 +507,8 @@ impl Reader<'_> {
 
 /// The profile's header fields for somebody else's server, and the scenario's own in their place.
 ///
-/// Browsers offer compression everywhere; these clients do not inflate, so they do not offer it.
+/// Browsers offer compression everywhere; here it is offered only where the scenario asks for it, since it changes
+/// what the bytes mean.
 pub(super) fn headers(profile: Vec<(String, String)>, own: &[(String, Text)]) -> Vec<(String, String)> {
     let left_out = ["accept-encoding", "sec-websocket-extensions"];
     let replaced = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));

@@ -173,6 +173,14 @@ fn notes(plan: &Plan, cores: Option<u64>) -> Vec<String> {
             alone.join(", ")
         ));
     }
+    let unfiltered =
+        names(&|variant| variant.peer.is_some() && variant.load.symbols_per_client < variant.feed.symbols);
+    if !unfiltered.is_empty() {
+        notes.push(format!(
+            "load.symbols_per_client is for the reference server; clients of other servers take what comes: {}",
+            unfiltered.join(", ")
+        ));
+    }
     let rare = names(&|variant| variant.options.interval * 2 > variant.load.measure && is_pull(variant));
     if !rare.is_empty() {
         notes.push(format!(

@@ -3,15 +3,22 @@
 //! Every answer carries its state in full, so the server keeps nothing about the client. The price is a request
 //! head and a response head for each question, asked in vain or not.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes, HttpBody},
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use http_body::Frame;
 use serde::Deserialize;
 use ticker::Transport;
 
@@ -71,7 +78,7 @@ async fn quotes(
     // the price of two heads and no body that nothing happened.
     let newest = app.log.last_of(&selection);
     if matches(&headers, newest) {
-        return (StatusCode::NOT_MODIFIED, state(&app, newest)).into_response();
+        return (StatusCode::NOT_MODIFIED, state(&app, newest), Body::new(Nothing)).into_response();
     }
     let answer = match (after, mode) {
         (None, _) => app.log.snapshot(&selection),
@@ -85,6 +92,26 @@ async fn quotes(
     let newest = answer.quotes.last().map_or(newest, |quote| quote.seq);
     let head = [(header::CONTENT_TYPE, "application/json")];
     (head, state(&app, newest), coded(&app, &headers, answer.json())).into_response()
+}
+
+/// The body of a 304, of which nobody says how long it is: over HTTP/2 hyper would write `content-length: 0`, which
+/// a 304 must not have where a 200 had another (RFC 9110 section 8.6).
+struct Nothing;
+
+impl HttpBody for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }
 
 /// What caches are told. They may keep the answer but must ask before they use it (RFC 9111 section 5.2.2.4).
