@@ -36,12 +36,15 @@ pub(super) fn build<B>(
     of(client, method, path, (&client.plan().headers, own), body)
 }
 
+/// Header fields of the profile, and the transport's own.
+type Fields<'a> = (&'a [(String, String)], &'a [(&'static str, String)]);
+
 /// A request with these header fields and those that the transport adds or replaces.
 pub(super) fn of<B>(
     client: &Client,
     method: Method,
     path: &str,
-    (fields, own): (&[(String, String)], &[(&'static str, String)]),
+    (fields, own): Fields<'_>,
     body: B,
 ) -> Result<Request<B>, ClientError> {
     let endpoint = client.endpoint();

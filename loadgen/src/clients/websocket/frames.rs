@@ -79,9 +79,9 @@ impl Frames {
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Said::Control,
             }),
             Self::Deflating(stream) => {
-                let frame = stream.next_frame().await.map_err(|error| match error {
-                    yawc::WebSocketError::ConnectionClosed => ClientError::Closed,
-                    error => ClientError::Deflated(error),
+                let frame = stream.next_frame().await.map_err(|error| {
+                    let closed = matches!(error, yawc::WebSocketError::ConnectionClosed);
+                    if closed { ClientError::Closed } else { ClientError::Deflated(error) }
                 })?;
                 Ok(match frame.opcode() {
                     OpCode::Text | OpCode::Binary | OpCode::Continuation => {
