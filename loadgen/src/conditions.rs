@@ -1,6 +1,6 @@
 //! What is the same for the clients of every transport, so that a difference between two is theirs: one place for all.
 //!
-//! `servers::conditions` is the other end; `loadgen/tests/same_conditions.rs` compares the two. It sets nothing.
+//! The reference servers have a file of that name for the other end; `loadgen/tests/same_conditions.rs` compares the two. It sets nothing.
 
 use std::time::Duration;
 

@@ -160,8 +160,13 @@ async fn a_burst_leaves_in_one_write() {
             Transport::Polling => (2 * BURST, 2.0),
             // The exception: the first quote ends the poll, the other seven wait for the next (BIAS.md).
             Transport::SocketIo if keys.contains("polling") => (BURST, 4.0),
-            _ if asks(kind, keys) => (BURST, 2.0),
-            _ => (BURST, 1.0),
+            Transport::LongPolling => (BURST, 2.0),
+            Transport::Sse
+            | Transport::Ndjson
+            | Transport::WebSocket
+            | Transport::SocketIo
+            | Transport::Grpc
+            | Transport::WebTransport => (BURST, 1.0),
         };
         let trial = expect_calls(kind, keys, &feed, each, calls).await;
         assert!(trial.updates.received_in_window >= 9 * BURST, "{kind} {keys}: {:?}", trial.updates);
