@@ -13,7 +13,7 @@ use measurement::{
 };
 
 use crate::{
-    clients, judged,
+    clients, conditions, judged,
     peers::{self, Lesson},
     plan::VariantPlan,
     process::{Cores, Usage},
@@ -155,9 +155,9 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let counts = &found.recording.sums.counts;
     let (delivered, in_window) = (counts.delivered_once, counts.received_in_window);
     let (received, sent) = phases.measure;
-    let heartbeat_s = clients::HEARTBEAT.as_secs_f64();
+    let heartbeat_s = conditions::HEARTBEAT.as_secs_f64();
     // Push clients send nothing in the window but answers to heartbeats.
-    let beats = variant.load.measure >= clients::HEARTBEAT || sent.transport_framing > 0;
+    let beats = variant.load.measure >= conditions::HEARTBEAT || sent.transport_framing > 0;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     let quic = books.quic.map(|quic| Quic { server: server_end(evidence), ..quic });

@@ -7,6 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
+    conditions::CONGESTION_CONTROL,
     plan::{Http, peer::Peer},
     stream::{Counted, Stream},
 };
@@ -241,7 +242,7 @@ fn connectors(from: &str, trusted: Vec<CertificateDer<'static>>) -> Result<[TlsC
 #[cfg(target_os = "linux")]
 fn set_congestion_control(socket: &TcpSocket) {
     // Where cubic is not to be had, the one in force is used; the manifest names it.
-    let _ = socket2::SockRef::from(socket).set_tcp_congestion(b"cubic");
+    let _ = socket2::SockRef::from(socket).set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -19,7 +19,10 @@ use socket2::SockRef;
 use ticker::{clock, random};
 use tokio::{io::AsyncReadExt as _, task::LocalSet};
 
-use crate::process::{self, Cores};
+use crate::{
+    conditions::CONGESTION_CONTROL,
+    process::{self, Cores},
+};
 
 /// More connections tell nothing new: the event loop finds the ready one in constant time.
 pub const MOST_CONNECTIONS: u32 = 1_000;
@@ -72,7 +75,7 @@ fn connect(count: u32) -> io::Result<(Vec<TcpStream>, Vec<TcpStream>)> {
             end.set_nodelay(true)?;
             #[cfg(target_os = "linux")]
             // Where cubic is not to be had, runs go without it too.
-            let _ = SockRef::from(end).set_tcp_congestion(b"cubic");
+            let _ = SockRef::from(end).set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
         }
         // No TIME_WAIT is left behind: the ports are the run's.
         SockRef::from(&client).set_linger(Some(Duration::ZERO))?;

@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod cli;
 pub mod clients;
 pub mod closing;
+pub mod conditions;
 pub mod control;
 pub mod counters;
 pub mod endpoint;

@@ -7,18 +7,10 @@
 use std::{
     future::pending,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
     time::Duration,
 };
 
-use loadgen::{
-    clients,
-    events::{Event, Listener},
-    process::{self, Cores},
-    scenario::{self, Overrides},
-    trial::{self, Setting},
-};
+use loadgen::{clients, process::Cores};
 use measurement::result::{Bytes, Kernel, Layers, QuicWays, Status, Trial, Verdict};
 use servers::{Settings, Start};
 use ticker::{Anchor, FeedSettings, Quote, Schedule, Transport, clock, symbol_name};
@@ -27,16 +19,12 @@ use tokio::{
     net::TcpStream,
     sync::oneshot,
 };
-use tokio_util::sync::CancellationToken;
+
+#[path = "common/trials.rs"]
+mod trials;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const QUOTES: usize = 60;
-
-struct Silent;
-
-impl Listener for Silent {
-    fn event(&mut self, _event: &Event<'_>) {}
-}
 
 /// The transports that this build has: all, unless a cargo feature is off.
 fn built() -> impl Iterator<Item = Transport> {
@@ -45,46 +33,17 @@ fn built() -> impl Iterator<Item = Transport> {
 
 /// Runs one short trial of a transport with its defaults.
 async fn trial_of(kind: Transport, set: &[&str]) -> Trial {
-    trial_on(Cores::split(&process::allowed_cores()), kind, set).await
+    trial_on(trials::cores(), kind, set).await
 }
 
 async fn trial_on(cores: Cores, kind: Transport, set: &[&str]) -> Trial {
-    let base = [
-        "load.clients=12",
-        "load.connect_over=50ms",
-        "load.warmup=300ms",
-        "load.measure=1200ms",
-        "feed.updates_per_second=100",
-        "defaults.interval=100ms",
-    ];
-    let overrides = Overrides {
-        set: base.iter().chain(set).map(|&set| set.to_owned()).collect(),
-        only: vec![kind.name().to_owned()],
-        quick: false,
-    };
-    let every: String = built().map(|kind| format!("[[transport]]\nkind = \"{kind}\"\n")).collect();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("every.toml");
-    std::fs::write(&path, every).unwrap();
-    let plan = scenario::load(path.to_str().unwrap(), &overrides).expect("the scenario is valid");
-    let variant = Arc::new(plan.variants[0].clone());
-    assert_eq!(variant.kind, kind);
-    let mut setting = Setting {
-        program: Path::new(env!("CARGO_BIN_EXE_loadgen")),
-        seed: 1,
-        cores,
-        anchor: Anchor::now(),
-        stop: CancellationToken::new(),
-        folder: None,
-        listener: &mut Silent,
-    };
-    tokio::time::timeout(LIMIT, trial::run(&variant, &mut setting)).await.expect("the trial is bounded")
+    trials::run(cores, &format!("[[transport]]\nkind = \"{kind}\"\n"), set).await.1
 }
 
 #[tokio::test]
 async fn every_transport_delivers_all_quotes_once_and_balances_to_the_byte() {
     for kind in built() {
-        let trial = trial_of(kind, &["transport.polling.interval=100ms"]).await;
+        let trial = trial_of(kind, &[]).await;
         let (updates, bytes) = (trial.updates, &trial.bytes);
         assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{kind}");
         assert_eq!((trial.clients.connected, trial.clients.disconnected), (12, 0), "{kind}");
@@ -159,10 +118,10 @@ async fn a_quote_longer_than_a_datagram_is_refused_with_the_reason() {
 #[tokio::test]
 async fn several_workers_find_what_one_finds() {
     // Three workers for twelve clients; on a small machine they share a core.
-    let mut cores = Cores::split(&process::allowed_cores());
+    let mut cores = trials::cores();
     cores.loadgen = vec![cores.loadgen[0]; 3];
     for kind in built() {
-        let trial = trial_on(cores.clone(), kind, &["transport.polling.interval=100ms"]).await;
+        let trial = trial_on(cores.clone(), kind, &[]).await;
         let updates = trial.updates;
         assert_eq!(
             (trial.status, trial.clients.connected),
@@ -231,7 +190,7 @@ async fn a_client_of_socketio_may_hold_more_than_one_connection() {
 
 #[tokio::test]
 async fn the_mean_delay_of_polling_is_half_its_interval_and_the_way() {
-    let set = ["transport.polling.interval=200ms", "load.clients=40", "load.measure=2s"];
+    let set = ["defaults.interval=200ms", "load.clients=40", "load.measure=2s"];
     let mut ratios = Vec::new();
     for _ in 0..3 {
         let trial = trial_of(Transport::Polling, &set).await;

@@ -4,6 +4,7 @@
 //! It knows nothing of scenarios, load generators or reports; [`stats::Stats`] is all that it tells of itself.
 
 pub mod cli;
+pub mod conditions;
 pub mod control;
 pub mod settings;
 pub mod stats;

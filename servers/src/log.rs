@@ -15,15 +15,12 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    conditions::MOST_WAITING,
     encoded::{Encoded, Envelope},
     selection::Selection,
     settings::Settings,
     stats::Gaps,
 };
-
-/// Most bytes of quotes that a subscription takes at once: the bound of what a stalled client holds besides
-/// its cursor.
-const MOST_BYTES_AT_ONCE: usize = 64 * 1024;
 
 /// What a log keeps.
 pub(crate) trait Entry: Send + Sync + 'static {
@@ -84,7 +81,7 @@ impl<E: Entry> Log<E> {
             shelf: Mutex::new(shelf),
             head: watch::Sender::new(Head { last: 0, closed: false }),
             replay_window: settings.replay_window,
-            most_at_once: (MOST_BYTES_AT_ONCE / settings.feed.quote_bytes as usize).max(1),
+            most_at_once: (MOST_WAITING / settings.feed.quote_bytes as usize).max(1),
             gaps: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
@@ -404,7 +401,7 @@ mod tests {
         let Some(Update::Quotes(quotes)) = subscription.next(|quote| quote.json.clone()).await else {
             panic!()
         };
-        assert_eq!(quotes.len(), MOST_BYTES_AT_ONCE / 120);
+        assert_eq!(quotes.len(), MOST_WAITING / 120);
         let (.., rest) = next(&mut subscription).await.unwrap();
         assert_eq!(rest[0] as usize, quotes.len() + 1);
     }

@@ -12,14 +12,12 @@ use nix::{
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-use crate::stats::SocketStats;
+use crate::{conditions::CONGESTION_CONTROL, stats::SocketStats};
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// Bytes of a UDP socket's buffers, each way.
 const UDP_BUFFER: usize = 4 << 20;
-/// One stated congestion control for both sides, whatever the machine's default is.
-const CONGESTION_CONTROL: &str = "cubic";
 /// Idle time after which the kernel asks whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 

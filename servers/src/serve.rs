@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::transports;
 use crate::{
     app::App,
+    conditions::HTTP_BUFFER,
     connection::Connection,
     control::Start,
     identity::Identity,
@@ -39,8 +40,6 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Bound of what hyper reads ahead and of what it queues to write, for each connection.
-const MOST_BUFFERED_BYTES: usize = 16 * 1024;
 /// Most requests of one HTTP/2 connection at a time (RFC 9113 section 5.1.2).
 const MOST_STREAMS: u32 = 200;
 /// Most header fields of a request.
@@ -240,12 +239,12 @@ fn acceptor(identity: &Identity) -> Result<TlsAcceptor, rustls::Error> {
 /// Both versions of HTTP with the same bounds for each connection.
 fn http(tasks: &Tasks) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(tasks.clone());
-    builder.http1().max_buf_size(MOST_BUFFERED_BYTES).max_headers(MOST_HEADERS);
+    builder.http1().max_buf_size(HTTP_BUFFER).max_headers(MOST_HEADERS);
     builder
         .http2()
         .max_concurrent_streams(MOST_STREAMS)
-        .max_send_buf_size(MOST_BUFFERED_BYTES)
-        .max_header_list_size(MOST_BUFFERED_BYTES as u32)
+        .max_send_buf_size(HTTP_BUFFER)
+        .max_header_list_size(HTTP_BUFFER as u32)
         .enable_connect_protocol();
     builder
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ticker::{FeedError, FeedSettings};
 
+use crate::conditions::HEARTBEAT;
+
 /// Settings of one server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -51,7 +53,7 @@ impl Default for Settings {
         Self {
             feed: FeedSettings::default(),
             replay_window: 4096,
-            heartbeat: Duration::from_secs(15),
+            heartbeat: HEARTBEAT,
             max_connections: 19_000,
             header_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),

@@ -18,16 +18,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use wire::Bodies;
 
 use crate::{
+    conditions::{HTTP_READ_BUFFER, HTTP2_WINDOW},
     plan::Http as Version,
     socket::Socket,
     worker::{Client, ClientError},
 };
-
-/// An idle connection holds little; hyper's own adaptive buffer grows with bursts.
-const READ_BUFFER: usize = 8192;
-/// What the server may send without being asked to go on (RFC 9113 section 5.2): as much as a browser's stream
-/// takes by far, so that a stream of quotes is never held up by it.
-const WINDOW: u32 = 1 << 20;
 
 /// How long a server may take to send its settings, and how often we look.
 const SETTINGS_TIME: Duration = Duration::from_secs(5);
@@ -73,12 +68,12 @@ impl Http {
         let (requests, connection) = match client.plan().options.http {
             Version::H1 => {
                 let builder = &mut http1::Builder::new();
-                let (requests, connection) = builder.max_buf_size(READ_BUFFER).handshake(io).await?;
+                let (requests, connection) = builder.max_buf_size(HTTP_READ_BUFFER).handshake(io).await?;
                 (Requests::H1(requests), tokio::task::spawn_local(connection))
             }
             Version::H2 | Version::H3 => {
                 let mut builder = http2::Builder::new(tasks.clone());
-                builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+                builder.initial_stream_window_size(HTTP2_WINDOW).initial_connection_window_size(HTTP2_WINDOW);
                 let (requests, connection) = builder.handshake(io).await?;
                 (Requests::H2(requests), tokio::task::spawn_local(connection))
             }

@@ -53,9 +53,6 @@ macro_rules! of {
     ($kind:expr, $($item:tt)+) => { of!([$kind] [$($item)+] []) };
 }
 
-/// The reference servers' heartbeat period, the same for every transport.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
-
 /// The cargo feature that the transport needs and this build leaves out.
 pub fn left_out(kind: Transport) -> Option<&'static str> {
     of!(kind, FEATURE).filter(|feature| match *feature {

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{STOP_TIME, TargetError};
 use crate::{
-    clients::HEARTBEAT,
+    conditions::HEARTBEAT,
     endpoint::Endpoint,
     plan::{Compression, Http, VariantPlan, options::Word as _},
     process::Cores,

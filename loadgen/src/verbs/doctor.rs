@@ -15,6 +15,7 @@ mod timekeeping;
 use super::{printed, table, write_table};
 use crate::{
     cli::DoctorArgs,
+    conditions::CONGESTION_CONTROL,
     machine::{Fact, Machine, Snapshot},
     scenario::estimate::thousands,
 };
@@ -139,7 +140,7 @@ fn clock_words(clocksource: &Fact<String>) -> &'static str {
 fn cubic_words(machine: &Machine) -> String {
     let available = machine.sysctls.get("net/ipv4/tcp_available_congestion_control");
     match available {
-        Some(Ok(list)) if list.split_ascii_whitespace().any(|name| name == "cubic") => {
+        Some(Ok(list)) if list.split_ascii_whitespace().any(|name| name == CONGESTION_CONTROL) => {
             "cubic is available: every socket of a run uses it".to_owned()
         }
         Some(Ok(list)) => format!("cubic is not available (there are {list}): runs use the system's"),

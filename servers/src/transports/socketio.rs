@@ -32,15 +32,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{refuse, websocket::is_welcome};
 use crate::{
     app::App,
+    conditions::{FRAMES_READ_BUFFER, LONGEST_MESSAGE, MOST_WAITING},
     log::{Subscription, Update},
     selection::Selection,
 };
 
 const PATH: &str = "/socket.io/";
-/// Clients have little to say: a longer POST is answered with 413, a longer WebSocket message with the end.
-const LONGEST_MESSAGE: usize = 64 * 1024;
-/// Quotes of a client that wait for its poll or for room in its socket, in bytes and at least in packets.
-const MOST_BYTES_WAITING: usize = 64 * 1024;
+/// Quotes of a client that wait for its poll or for room in its socket, at least.
 const FEWEST_PACKETS_WAITING: usize = 8;
 /// How often a full buffer is looked at again: the library does not say when there is room.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
@@ -52,15 +50,16 @@ const ALL: &str = "*";
 /// Everything under `/socket.io/`. The library's sessions belong to this server alone, and end with it.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let settings = &app.settings;
-    let packets = MOST_BYTES_WAITING / settings.feed.quote_bytes as usize;
+    let packets = MOST_WAITING / settings.feed.quote_bytes as usize;
     let (service, io) = SocketIo::builder()
         .ping_interval(settings.heartbeat)
         // Two periods from a ping that is not answered to the end, as in WebSocket.
         .ping_timeout(settings.heartbeat)
         .connect_timeout(settings.header_timeout)
+        // Clients have little to say: a longer POST is answered with 413, a longer WebSocket message with the end.
         .max_payload(LONGEST_MESSAGE as u64)
         .max_buffer_size(packets.max(FEWEST_PACKETS_WAITING))
-        .ws_read_buffer_size(4096)
+        .ws_read_buffer_size(FRAMES_READ_BUFFER)
         .ws_max_message_size(LONGEST_MESSAGE)
         .ws_max_frame_size(LONGEST_MESSAGE)
         .build_svc();

@@ -31,13 +31,11 @@ use self::{
 use super::{ahead, refuse, select};
 use crate::{
     app::App,
+    conditions::LONGEST_MESSAGE,
     encoded::{Encoded, Envelope},
     log::Subscription,
     selection::Selection,
 };
-
-/// Clients have little to say: a longer message ends the connection with code 1009.
-const LONGEST_MESSAGE: usize = 64 * 1024;
 
 /// `/ws` and its echo.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -169,6 +167,7 @@ fn origin_is_welcome(headers: &HeaderMap, host: Option<&str>, allowed: &[String]
 fn limits(app: &App) -> Limits {
     let feed = &app.settings.feed;
     let snapshot = feed.symbols as usize * (feed.quote_bytes as usize + 1);
+    // Clients have little to say: a longer message ends the connection with code 1009.
     Limits { longest_message: LONGEST_MESSAGE, most_waiting: 2 * snapshot + 256 * 1024 }
 }
 

@@ -23,6 +23,7 @@ use wtransport::{
 use super::{SESSIONS, origin_is_welcome};
 use crate::{
     app::App,
+    conditions::MOST_WAITING,
     identity::Identity,
     log::{Subscription, Update},
     quic::Place,
@@ -31,10 +32,6 @@ use crate::{
 
 /// What the client says when it is ready: a datagram that comes before a page reads is gone.
 const GO: &[u8] = b"go";
-/// Most bytes of quotes that wait for the client's acknowledgement.
-const SEND_WINDOW: u64 = 64 * 1024;
-/// Most bytes of datagrams that wait to be sent.
-const DATAGRAMS: usize = 64 * 1024;
 /// Clients have little to say: bytes that one may send before it waits.
 const RECEIVE_WINDOW: u32 = 16 * 1024;
 /// Streams that one may open: HTTP/3 has three of its own (RFC 9114 section 6.2), QPACK's among them.
@@ -77,8 +74,9 @@ fn transport(app: &App) -> TransportConfig {
     let idle = settings.stall_timeout.max(2 * settings.heartbeat);
     let mut transport = TransportConfig::default();
     transport
-        .send_window(SEND_WINDOW)
-        .datagram_send_buffer_size(DATAGRAMS)
+        // Quotes that wait for the client's acknowledgement, and datagrams that wait to be sent.
+        .send_window(MOST_WAITING as u64)
+        .datagram_send_buffer_size(MOST_WAITING)
         .datagram_receive_buffer_size(Some(usize::from(u16::MAX)))
         .receive_window(RECEIVE_WINDOW.into())
         .stream_receive_window(RECEIVE_WINDOW.into())

@@ -13,12 +13,11 @@ use wire::Bodies;
 
 use super::{Ran, Session, polls::path, request};
 use crate::{
+    conditions::FRAMES_READ_BUFFER,
     socket::{Socket, Wire},
     worker::{Client, ClientError},
 };
 
-/// As in WebSocket: tungstenite's own default is 128 KiB for each client.
-const READ_BUFFER: usize = 4096;
 const LONGEST_MESSAGE: usize = 16 << 20;
 
 /// What came.
@@ -69,7 +68,7 @@ impl Frames {
         let url = format!("{scheme}://{}{}", endpoint.authority, path(client, "websocket", sid));
         let request = request::of(client, Method::GET, &url, (&fields(client), &own), ())?;
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
+            .read_buffer_size(FRAMES_READ_BUFFER)
             .write_buffer_size(0)
             .max_message_size(Some(LONGEST_MESSAGE));
         let (mut stream, response) = client_async_with_config(request, socket.wire(), Some(config)).await?;

@@ -12,12 +12,11 @@ use wire::Bodies;
 
 use super::request;
 use crate::{
+    conditions::HTTP_READ_BUFFER,
     plan::Compression,
     socket::{Socket, Unit},
     worker::{Client, ClientError},
 };
-
-const READ_BUFFER: usize = 8192;
 
 /// One connection, open until it is closed in order.
 pub(super) struct Line {
@@ -44,7 +43,7 @@ impl Line {
         let socket = client.connect(Bodies::Whole).await.map_err(ClientError::Connect)?;
         let builder = &mut http1::Builder::new();
         let (requests, connection) =
-            builder.max_buf_size(READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
+            builder.max_buf_size(HTTP_READ_BUFFER).handshake(TokioIo::new(socket.wire())).await?;
         let connection = tokio::task::spawn_local(connection);
         Ok(Self { requests, socket, connection, answered: false })
     }

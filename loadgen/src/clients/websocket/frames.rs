@@ -22,10 +22,8 @@ use tokio_tungstenite::{
 };
 use yawc::{Frame, OpCode, Options, WebSocket as Deflating};
 
-use crate::{socket::Wire, worker::ClientError};
+use crate::{conditions::FRAMES_READ_BUFFER, socket::Wire, worker::ClientError};
 
-/// tungstenite's own default of 128 KiB costs 137 kB and 3.4 times the processor time for each client.
-const READ_BUFFER: usize = 4096;
 const LONGEST_MESSAGE: usize = 16 << 20;
 
 /// What came.
@@ -49,7 +47,7 @@ impl Frames {
     pub(super) async fn over(carried: Carried, extensions: Option<&str>) -> Result<Self, ClientError> {
         let Some(agreed) = extensions else {
             let config = WebSocketConfig::default()
-                .read_buffer_size(READ_BUFFER)
+                .read_buffer_size(FRAMES_READ_BUFFER)
                 .write_buffer_size(0)
                 .max_message_size(Some(LONGEST_MESSAGE));
             let stream = WebSocketStream::from_raw_socket(carried, Role::Client, Some(config)).await;
@@ -59,8 +57,8 @@ impl Frames {
             .with_balanced_compression()
             .with_utf8()
             .with_limits(LONGEST_MESSAGE, 2 * LONGEST_MESSAGE)
-            .with_read_buffer_capacity(READ_BUFFER)
-            .with_write_buffer_capacity(READ_BUFFER);
+            .with_read_buffer_capacity(FRAMES_READ_BUFFER)
+            .with_write_buffer_capacity(FRAMES_READ_BUFFER);
         let stream =
             Deflating::from_stream_with_extensions(carried, yawc::Role::Client, Some(agreed), options)?;
         Ok(Self::Deflating(Box::new(stream)))

@@ -16,12 +16,12 @@ use super::{
     frames::{Carried, Frames},
 };
 use crate::{
+    conditions::HTTP_READ_BUFFER,
     plan::{Deflate, Encoding},
     socket::Socket,
     worker::{Client, ClientError},
 };
 
-const READ_BUFFER: usize = 8192;
 const EXTENSION: &str = "permessage-deflate";
 
 pub(super) type Fields = Vec<(&'static str, String)>;
@@ -51,7 +51,7 @@ pub(super) async fn exchange(
 ) -> Result<Frames, ClientError> {
     let key = own.iter().find(|(name, _)| *name == "sec-websocket-key").map_or("", |(_, key)| key.as_str());
     let (mut requests, connection) = http1::Builder::new()
-        .max_buf_size(READ_BUFFER)
+        .max_buf_size(HTTP_READ_BUFFER)
         .handshake::<_, Body>(TokioIo::new(socket.wire()))
         .await?;
     let connection = tokio::task::spawn_local(connection.without_shutdown());

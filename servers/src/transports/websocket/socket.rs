@@ -16,11 +16,7 @@ use tokio_tungstenite::{
 use yawc::{Frame, OpCode, Options, WebSocket as Deflating, WebSocketError};
 
 use super::negotiation::Extension;
-
-/// Read buffer of each connection; the libraries' own are made for few busy connections (128 KiB and 8 KiB).
-const READ_BUFFER: usize = 4096;
-/// What is gathered before it is written without being flushed.
-const WRITE_BUFFER: usize = 16 * 1024;
+use crate::conditions::{FRAMES_READ_BUFFER, FRAMES_WRITE_BUFFER};
 
 /// What a connection may hold.
 #[derive(Clone, Copy)]
@@ -180,8 +176,8 @@ impl Socket {
 
 fn plain(limits: Limits) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
+        .read_buffer_size(FRAMES_READ_BUFFER)
+        .write_buffer_size(FRAMES_WRITE_BUFFER)
         .max_write_buffer_size(limits.most_waiting)
         .max_message_size(Some(limits.longest_message))
         .max_frame_size(Some(limits.longest_message))
@@ -193,9 +189,9 @@ fn deflating(limits: Limits) -> Options {
         .with_balanced_compression()
         .with_utf8()
         .with_limits(limits.longest_message, 2 * limits.longest_message)
-        .with_read_buffer_capacity(READ_BUFFER)
-        .with_write_buffer_capacity(READ_BUFFER)
-        .with_backpressure_boundary(WRITE_BUFFER)
+        .with_read_buffer_capacity(FRAMES_READ_BUFFER)
+        .with_write_buffer_capacity(FRAMES_READ_BUFFER)
+        .with_backpressure_boundary(FRAMES_WRITE_BUFFER)
 }
 
 /// The close code for what a client did wrong (RFC 6455 section 7.4.1).
