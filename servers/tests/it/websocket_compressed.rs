@@ -37,7 +37,6 @@ async fn frame(client: &mut Client) -> (u8, Vec<u8>) {
 
 /// The code of the close frame that comes next, and that nothing comes after it.
 async fn closed(client: &mut Client, fault: &str) -> u16 {
-    client.finish().await;
     let rest = client.rest().await;
     assert!(rest.len() >= 4, "{fault}: no close frame: {rest:?}");
     assert_eq!((rest[0], usize::from(rest[1])), (0x88, rest.len() - 2), "{fault}: {rest:?}");
@@ -147,9 +146,7 @@ async fn what_a_client_says_compressed_is_understood_with_what_it_said_before() 
 #[tokio::test]
 async fn broken_frames_end_with_a_close_frame_and_come_never_back() {
     let server = Server::new(compressing(Deflate::Takeover));
-    let long = masked(0x88, &[&[0x03, 0xe8][..], &[b'a'; 124]].concat());
-    let mut bad = Vec::new();
-    let cases: [(&str, &[u8], &[u16]); 12] = [
+    let cases: [(&str, &[u8], &[u16]); 13] = [
         ("no mask", &[0x81, 0x01, b'a'], &[1002]),
         ("no mask, compressed", &[0xc1, 0x01, b'a'], &[1002]),
         ("text that is not UTF-8", &masked(0x81, &[0xff]), &[1007]),
@@ -158,7 +155,13 @@ async fn broken_frames_end_with_a_close_frame_and_come_never_back() {
         ("a close code that is reserved", &masked(0x88, &[0x03, 0xed]), &[1002]),
         ("a close code that is none", &masked(0x88, &[0, 1]), &[1002]),
         ("half a close code", &masked(0x88, &[3]), &[1002]),
-        ("a close frame that is too long", &long, &[1002]),
+        ("text among fragments", &[masked(0x01, b"a"), masked(0x81, b"b")].concat(), &[1002]),
+        (
+            "fragments that are too long",
+            &[masked(0x01, &[b'a'; 40_000]), masked(0x00, &[b'a'; 40_000]), masked(0x00, &[b'a'; 60_000])]
+                .concat(),
+            &[1009],
+        ),
         ("a ping in pieces", &masked(0x09, b""), &[1002]),
         ("a continuation of nothing", &masked(0x80, b"a"), &[1002]),
         ("what does not inflate", &masked(0xc1, &[0xff; 20]), &[1002, 1007, 1011]),
@@ -166,13 +169,9 @@ async fn broken_frames_end_with_a_close_frame_and_come_never_back() {
     for (fault, bytes, codes) in cases {
         let (mut client, _) = open(&server, "?after=0", BROWSER).await;
         client.send(bytes).await;
-        client.finish().await;
-        bad.push((fault, client.rest().await));
-        if 1 == 1 { continue; }
         let code = closed(&mut client, fault).await;
         assert!(codes.contains(&code), "{fault}: {code}");
     }
-    panic!("{bad:#?}");
     let (mut client, _) = open(&server, "?after=0", BROWSER).await;
     client.send(masked(0x88, &[0x03, 0xe8])).await;
     assert_eq!(closed(&mut client, "no fault").await, 1000);
