@@ -4,10 +4,9 @@
 import WebSocket from "ws";
 
 const [url, subprotocol, wanted, offer] = process.argv.slice(2);
-const forget = offer === "no-takeover";
+const forget = offer === "no-takeover" ? { serverNoContextTakeover: true, clientNoContextTakeover: true } : {};
 const socket = new WebSocket(url, [subprotocol], {
-  perMessageDeflate:
-    offer === "off" ? false : { serverNoContextTakeover: forget, clientNoContextTakeover: forget },
+  perMessageDeflate: offer !== "off" && forget,
 });
 const heard = { snapshots: [], quotes: [], bytes: 0, protocol: null, extensions: null };
 
