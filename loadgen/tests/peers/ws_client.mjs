@@ -33,10 +33,8 @@ const end = (reason) => {
   }
   socket.close(1000);
 };
-socket.on("open", () => {
-  heard.protocol = socket.protocol;
-  heard.extensions = socket.extensions;
-});
+socket.on("upgrade", ({ headers }) => (heard.extensions = headers["sec-websocket-extensions"] ?? ""));
+socket.on("open", () => (heard.protocol = socket.protocol));
 socket.on("message", (data, isBinary) => {
   if (heard.reason !== undefined) return;
   const message = isBinary ? binary(data) : JSON.parse(data);
