@@ -130,12 +130,17 @@ fn with_quic_it_says_where_and_how_it_is_recognised() {
     command.args(["--quic", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let lines: Vec<String> =
-        BufReader::new(child.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
+        BufReader::new(child.stdout.take().unwrap()).lines().take(5).map(Result::unwrap).collect();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(lines[1].starts_with("serving https://127.0.0.1:") && lines[1].contains("UDP port"), "{lines:?}");
-    let hex = lines[2].strip_prefix("certificate SHA-256 ").unwrap();
-    assert!(hex.len() == 64 && lines[3].contains("base64"), "{lines:?}");
+    for (line, over) in [(1, "on the same port"), (2, "UDP port")] {
+        assert!(
+            lines[line].starts_with("serving https://127.0.0.1:") && lines[line].contains(over),
+            "{lines:?}"
+        );
+    }
+    let hex = lines[3].strip_prefix("certificate SHA-256 ").unwrap();
+    assert!(hex.len() == 64 && lines[4].contains("base64"), "{lines:?}");
 }
 
 #[test]
