@@ -5,13 +5,20 @@
 
 mod accounting;
 mod echo;
+mod encryption;
 mod feed;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod http2;
 mod limits;
+mod long_polling;
+mod ndjson;
 mod polling;
 mod process;
 mod socketio;
 mod sse;
 mod support;
 mod websocket;
+mod websocket_compressed;
 #[cfg(feature = "quic")]
 mod webtransport;

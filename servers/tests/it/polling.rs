@@ -1,8 +1,11 @@
 //! `GET /quotes`: bodies, cursors, tags, refusals.
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use servers::Settings;
 
-use crate::support::{Server, Shape, shape, still};
+use crate::support::{Server, Shape, seqs_of, shape, still};
 
 async fn poll(server: &Server, path: &str) -> Shape {
     let (head, body) = server.get(path, "").await;
@@ -92,4 +95,68 @@ async fn one_connection_serves_many_polls() {
         assert_eq!(shape(&body).3.len() as u64, 4 - after);
     }
     assert_eq!(server.stats().await.connections.peak, 2);
+}
+
+#[tokio::test]
+async fn symbols_are_a_filter_and_the_tag_is_of_the_selection() {
+    let server = Server::after_bursts(2, still()).await;
+    let bolt = seqs_of(&server, "BOLT").await;
+    let newest = bolt[1];
+    let of_bolt = async |query: &str, headers: String| {
+        server.get(&format!("/quotes?symbols=BOLT{query}"), &headers).await
+    };
+    for (query, expected) in [
+        ("", (8, 0, true, vec![newest])),
+        ("&after=0", (8, 0, false, bolt.clone())),
+        ("&after=0&mode=latest", (8, 0, false, vec![newest])),
+        ("&after=8", (8, 0, false, vec![])),
+    ] {
+        let (head, body) = of_bolt(query, String::new()).await;
+        assert_eq!(shape(&body), expected, "{query}");
+        assert!(head.contains(&format!("\r\netag: \"{newest}\"\r\n")), "{query}: {head}");
+        let (head, body) = of_bolt(query, format!("If-None-Match: \"{newest}\"\r\n")).await;
+        assert!(head.starts_with("HTTP/1.1 304 ") && body.is_empty(), "{query}: {head}");
+    }
+    let (head, _) = of_bolt("", format!("If-None-Match: \"{}\"\r\n", bolt[0])).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let (_, body) = server.get("/quotes?symbols=", "").await;
+    assert_eq!(shape(&body), (8, 0, true, vec![]));
+    let (_, body) = server.get("/quotes?after=0&symbols=BOLT,ACME,BOLT", "").await;
+    assert_eq!(shape(&body).3.len(), 4);
+}
+
+#[tokio::test]
+async fn answers_are_compressed_where_both_sides_want_it() {
+    let server = Server::after_bursts(1, Settings { compress: true, ..still() }).await;
+    let mut client = server.connect().await;
+    for (accept, coded) in
+        [("", false), ("Accept-Encoding: br\r\n", false), ("Accept-Encoding: gzip\r\n", true)]
+    {
+        client.get("/quotes?after=0", accept).await;
+        let (head, body) = client.response_bytes().await;
+        assert_eq!(head.contains("\r\ncontent-encoding: gzip\r\n"), coded, "{accept}: {head}");
+        assert!(head.contains("\r\netag: W/\"4\"\r\n"), "{head}");
+        assert!(head.contains("\r\nvary: accept-encoding\r\n"), "{head}");
+        let mut text = String::new();
+        if coded {
+            GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+            assert!(body.len() < text.len() / 2, "{} of {} bytes", body.len(), text.len());
+        } else {
+            text = String::from_utf8(body).unwrap();
+        }
+        assert_eq!(shape(&text), (4, 0, false, vec![1, 2, 3, 4]));
+    }
+    client.get("/quotes?after=4", "Accept-Encoding: gzip\r\nIf-None-Match: W/\"4\"\r\n").await;
+    let (head, body) = client.response_bytes().await;
+    assert!(head.starts_with("HTTP/1.1 304 ") && body.is_empty(), "{head}");
+    assert!(head.contains("\r\netag: W/\"4\"\r\n") && head.contains("\r\nvary: "), "{head}");
+}
+
+#[tokio::test]
+async fn nothing_is_compressed_without_the_setting() {
+    let server = Server::after_bursts(1, still()).await;
+    let (head, body) = server.get("/quotes?after=0", "Accept-Encoding: gzip\r\n").await;
+    assert!(!head.contains("content-encoding") && !head.contains("vary"), "{head}");
+    assert!(head.contains("\r\netag: \"4\"\r\n"), "{head}");
+    assert_eq!(shape(&body).3.len(), 4);
 }

@@ -13,6 +13,8 @@ use servers::{
 };
 use ticker::clock;
 
+use crate::websocket_compressed::bomb;
+
 const SERVERS: &str = env!("CARGO_BIN_EXE_servers");
 
 /// A server under control, killed if a test fails.
@@ -128,12 +130,17 @@ fn with_quic_it_says_where_and_how_it_is_recognised() {
     command.args(["--quic", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let lines: Vec<String> =
-        BufReader::new(child.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
+        BufReader::new(child.stdout.take().unwrap()).lines().take(5).map(Result::unwrap).collect();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(lines[1].starts_with("serving https://127.0.0.1:") && lines[1].contains("UDP port"), "{lines:?}");
-    let hex = lines[2].strip_prefix("certificate SHA-256 ").unwrap();
-    assert!(hex.len() == 64 && lines[3].contains("base64"), "{lines:?}");
+    for (line, over) in [(1, "on the same port"), (2, "UDP port")] {
+        assert!(
+            lines[line].starts_with("serving https://127.0.0.1:") && lines[line].contains(over),
+            "{lines:?}"
+        );
+    }
+    let hex = lines[3].strip_prefix("certificate SHA-256 ").unwrap();
+    assert!(hex.len() == 64 && lines[4].contains("base64"), "{lines:?}");
 }
 
 #[test]
@@ -234,5 +241,35 @@ fn memory_stays_flat_with_readers_that_take_nothing() {
 fn resident_kilobytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn compressed_bombs_do_not_grow_the_server() {
+    let mut server = Process::new(&["--deflate", "takeover"]);
+    server.start();
+    let before = peak_kib(server.child.id());
+    let bytes = bomb(32 << 20);
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(server.hello.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let handshake = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+        stream.write_all(handshake.as_bytes()).unwrap();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    }
+    let grown = peak_kib(server.child.id()) - before;
+    assert!(grown < 8 * 1024, "{grown} KiB more");
+}
+
+/// The most that a process has held so far, in KiB (`proc_pid_status(5)`, VmHWM).
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

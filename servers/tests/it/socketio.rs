@@ -239,7 +239,8 @@ async fn clients_are_in_the_rooms_that_they_ask_for() {
     assert!(shown.contains(r#""sym":"CRUX""#), "{shown}");
 
     frames.say(r#"42["subscribe",["CRUX","NONE"]]"#).await;
-    assert_eq!(frames.event("refused").await, r#"{"error":"\"NONE\" is no symbol of this feed"}"#);
+    let refused = frames.event("refused").await;
+    assert!(refused.starts_with(r#"{"error":"symbol \"NONE\" is not in the feed"#), "{refused}");
     frames.say(r#"42["subscribe",7]"#).await;
     assert_eq!(frames.event("refused").await, r#"{"error":"subscribe takes an array of symbols"}"#);
     frames.say(r#"42["subscribe",[]]"#).await;

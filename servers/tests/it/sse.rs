@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use servers::Settings;
 
-use crate::support::{Client, SYMBOLS, Server, Shape, seq, shape, steady, still};
+use crate::support::{Client, SYMBOLS, Server, Shape, seq, seqs_of, shape, steady, still};
 
 const RETRY: &str = "retry: 2000\n\n";
 
 async fn open(server: &Server, headers: &str) -> Client {
+    open_at(server, "/sse", headers).await
+}
+
+async fn open_at(server: &Server, path: &str, headers: &str) -> Client {
     let mut client = server.connect().await;
-    client.get("/sse", headers).await;
+    client.get(path, headers).await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\ncontent-type: text/event-stream\r\n"), "{head}");
@@ -93,4 +97,18 @@ async fn quotes_put_the_heartbeat_off() {
     for _ in 0..40 {
         quote(&client.chunk().await);
     }
+}
+
+#[tokio::test]
+async fn symbols_are_a_filter() {
+    let server = Server::after_bursts(2, still()).await;
+    let bolt = seqs_of(&server, "BOLT").await;
+    let mut client = open_at(&server, "/sse?symbols=BOLT", "").await;
+    assert_eq!(snapshot(&client.chunk().await), (8, 0, true, vec![bolt[1]]));
+    let mut client = open_at(&server, "/sse?symbols=BOLT", "Last-Event-ID: 0\r\n").await;
+    for expected in &bolt {
+        assert_eq!(quote(&client.chunk().await), *expected);
+    }
+    let (head, body) = server.get("/sse?symbols=NOPE", "").await;
+    assert!(head.starts_with("HTTP/1.1 400 ") && body.contains("NOPE"), "{head}{body}");
 }

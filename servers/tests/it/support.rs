@@ -1,16 +1,18 @@
 //! A server of one's own and a client that sees every byte.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use servers::{Listeners, ServeError, Settings, Start, Stats, serve};
+use rustls::pki_types::{CertificateDer, ServerName};
+use servers::{Listeners, ServeError, Settings, Start, Stats, identity::Identity, serve};
 use ticker::{Anchor, Arrivals, FeedSettings, clock};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Nothing in these tests takes as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
@@ -44,6 +46,7 @@ pub(crate) struct Server {
     /// SHA-256 of its certificate, if it has one.
     #[cfg(feature = "quic")]
     pub(crate) fingerprint: Option<[u8; 32]>,
+    certificate: Option<CertificateDer<'static>>,
     start: Option<oneshot::Sender<Start>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Stats, ServeError>>,
@@ -61,6 +64,7 @@ impl Server {
         let address = listeners.tcp.local_addr().unwrap();
         #[cfg(feature = "quic")]
         let fingerprint = listeners.identity.as_ref().map(|identity| identity.fingerprint());
+        let certificate = listeners.identity.as_ref().map(|identity| identity.certificate());
         let (start, started) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listeners, settings, async { started.await.unwrap() }, async {
@@ -70,6 +74,7 @@ impl Server {
             address,
             #[cfg(feature = "quic")]
             fingerprint,
+            certificate,
             start: Some(start),
             stop,
             task,
@@ -101,6 +106,13 @@ impl Server {
         let mut server = Self::new(settings);
         server.start(Start::now());
         server
+    }
+
+    /// With a certificate, for TLS on the same port, after bursts of a [`still`] feed.
+    pub(crate) async fn encrypted(bursts: u32, settings: Settings) -> Self {
+        let tcp = servers::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let identity = Some(Arc::new(Identity::self_signed().unwrap()));
+        Self::on(Listeners { tcp, udp: None, identity }, settings).with_bursts(bursts, SYMBOLS).await
     }
 
     /// The same with a certificate and QUIC; publishes at once.
@@ -145,14 +157,31 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client::new(TcpStream::connect(self.address).await.unwrap())
+        Client::new(TcpStream::connect(self.address).await.unwrap(), self.address)
+    }
+
+    /// An encrypted connection on which `protocol` was agreed (RFC 7301).
+    pub(crate) async fn connect_tls(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone().expect("the server has a certificate")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = in_time(connector.connect(name, socket)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        stream
     }
 
     /// A client whose kernel takes only a few kilobytes that it does not read.
     pub(crate) async fn connect_with_little_room(&self) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        Client::new(socket.connect(self.address).await.unwrap())
+        Client::new(socket.connect(self.address).await.unwrap(), self.address)
     }
 
     /// Stops it; returns the final figures and how long that took.
@@ -165,16 +194,23 @@ impl Server {
 }
 
 /// A bare connection that counts.
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
+    host: SocketAddr,
     pending: Vec<u8>,
     pub(crate) sent: u64,
     pub(crate) received: u64,
 }
 
-impl Client {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, pending: Vec::new(), sent: 0, received: 0 }
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Over a connection to the server at `host`.
+    pub(crate) fn new(stream: S, host: SocketAddr) -> Self {
+        Self { stream, host, pending: Vec::new(), sent: 0, received: 0 }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn finish(&mut self) {
+        in_time(self.stream.shutdown()).await.unwrap();
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -183,7 +219,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, path: &str, headers: &str) {
-        let host = self.stream.peer_addr().unwrap();
+        let host = self.host;
         self.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n")).await;
     }
 
@@ -229,10 +265,16 @@ impl Client {
 
     /// A response with a content length: (head, body).
     pub(crate) async fn response(&mut self) -> (String, String) {
+        let (head, body) = self.response_bytes().await;
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// The same, whatever the body's coding.
+    pub(crate) async fn response_bytes(&mut self) -> (String, Vec<u8>) {
         let head = self.head().await;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length = length.map_or(0, |length| length.parse().unwrap());
-        (head, String::from_utf8(self.exactly(length).await).unwrap())
+        (head, self.exactly(length).await)
     }
 
     /// The next chunk's data; empty for the last one.
@@ -263,4 +305,13 @@ pub(crate) fn shape(json: &str) -> Shape {
 /// The sequence number of one quote.
 pub(crate) fn seq(json: &str) -> u64 {
     serde_json::from_str::<ticker::QuoteView<'_>>(json).unwrap().seq
+}
+
+/// The sequence numbers that `server`, after bursts, has of one symbol.
+pub(crate) async fn seqs_of(server: &Server, symbol: &str) -> Vec<u64> {
+    let (_, body) = server.get("/quotes?after=0", "").await;
+    let envelope: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let quotes = envelope["quotes"].as_array().unwrap().iter();
+    let seqs = quotes.filter(|quote| quote["sym"] == symbol).map(|quote| quote["seq"].as_u64().unwrap());
+    seqs.collect()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use servers::Settings;
+use ticker::binary;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -15,7 +16,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{Client, SYMBOLS, Server, in_time, seq, shape, steady, still};
+use crate::support::{Client, SYMBOLS, Server, in_time, seq, seqs_of, shape, steady, still};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -65,6 +66,9 @@ async fn the_handshake_answers_what_was_offered() {
         (None, None),
         (Some("ticker.json.v1"), Some("ticker.json.v1")),
         (Some("x, ticker.json.v1"), Some("ticker.json.v1")),
+        (Some("ticker.binary.v1"), Some("ticker.binary.v1")),
+        (Some("x, ticker.binary.v1, ticker.json.v1"), Some("ticker.binary.v1")),
+        (Some("ticker.json.v1, ticker.binary.v1"), Some("ticker.json.v1")),
     ];
     for (offer, answer) in offers {
         let headers: Vec<_> = offer.map(|offer| (OFFER, offer)).into_iter().collect();
@@ -243,4 +247,86 @@ async fn a_flood_of_messages_is_closed_with_1008() {
     let frames = client.rest().await;
     let close = frames.windows(2).position(|window| window == [0x88, 19]).expect("a close frame");
     assert_eq!(u16::from_be_bytes([frames[close + 2], frames[close + 3]]), 1008);
+}
+
+#[tokio::test]
+async fn the_binary_subprotocol_carries_the_same_feed() {
+    let server = Server::started(steady(200.0));
+    server.stats_when(|stats| stats.published > SYMBOLS).await;
+    let (mut socket, _) = try_open(&server, "/ws", &[(OFFER, "ticker.binary.v1")]).await.unwrap();
+    let mut expected = None;
+    while expected.is_none_or(|(first, next)| next < first + 100) {
+        let Message::Binary(bytes) = in_time(socket.next()).await.unwrap().unwrap() else {
+            panic!("no bytes")
+        };
+        expected = match (binary::decode(&bytes).unwrap(), expected) {
+            (binary::Message::Snapshot { last, gap, quotes }, None) => {
+                assert_eq!((gap, quotes.len() as u64, quotes.last().unwrap().seq), (0, SYMBOLS, last));
+                Some((last + 1, last + 1))
+            }
+            (binary::Message::Quote(quote), Some((first, next))) => {
+                assert_eq!((bytes.len(), quote.seq), (1 + binary::RECORD_BYTES, next));
+                Some((first, next + 1))
+            }
+            (message, _) => panic!("unexpected: {message:?}"),
+        };
+    }
+    // The same numbers as in text.
+    let (_, body) = server.get("/quotes?after=0", "").await;
+    let envelope: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let (mut socket, _) = try_open(&server, "/ws?after=0", &[(OFFER, "ticker.binary.v1")]).await.unwrap();
+    for text in envelope["quotes"].as_array().unwrap() {
+        let Message::Binary(bytes) = in_time(socket.next()).await.unwrap().unwrap() else {
+            panic!("no bytes")
+        };
+        let binary::Message::Quote(quote) = binary::decode(&bytes).unwrap() else { panic!("no quote") };
+        let mut text = text.clone();
+        text.as_object_mut().unwrap().remove("pad");
+        let of_binary = serde_json::json!({
+            "seq": quote.seq, "sym": quote.sym, "px": quote.px, "qty": quote.qty, "due": quote.due, "sent": quote.sent,
+        });
+        assert_eq!(of_binary, text);
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_change_its_symbols() {
+    let server = Server::after_bursts(2, still()).await;
+    let (acme, bolt) = (seqs_of(&server, "ACME").await, seqs_of(&server, "BOLT").await);
+    let mut socket = open(&server, "/ws?after=0&symbols=ACME").await;
+    for expected in &acme {
+        assert_eq!(seq(&text(&mut socket).await), *expected);
+    }
+    for (names, newest) in [(r#"["BOLT"]"#, vec![bolt[1]]), ("[]", vec![])] {
+        socket.send(Message::text(format!(r#"{{"subscribe":{names}}}"#))).await.unwrap();
+        assert_eq!(shape(&text(&mut socket).await), (8, 0, true, newest));
+    }
+    // What is no wish is ignored; a wish for what is not there is not.
+    socket.send(Message::text(r#"{"unsubscribe":["ACME"]}"#)).await.unwrap();
+    socket.send(Message::text(r#"{"subscribe":["ACME","NOPE"]}"#)).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, CloseCode::Policy);
+    assert!(in_time(socket.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn quotes_of_other_symbols_stay_away() {
+    let server = Server::started(steady(400.0));
+    let mut socket = open(&server, "/ws?symbols=BOLT").await;
+    socket.send(Message::text(r#"{"subscribe":["ACME"]}"#)).await.unwrap();
+    let mut seqs = Vec::new();
+    let mut changed = false;
+    while seqs.len() < 30 {
+        let message: serde_json::Value = serde_json::from_str(&text(&mut socket).await).unwrap();
+        if message["snapshot"] == true {
+            let quotes = message["quotes"].as_array().unwrap();
+            changed |= quotes.iter().any(|quote| quote["sym"] == "ACME");
+            continue;
+        }
+        let wanted = if changed { "ACME" } else { "BOLT" };
+        // The feed may have had no quote of ACME yet when its snapshot was made.
+        changed |= message["sym"] == "ACME";
+        assert!(message["sym"] == wanted || message["sym"] == "ACME", "{message}");
+        seqs.push(message["seq"].as_u64().unwrap());
+    }
+    assert!(changed && seqs.is_sorted_by(|one, next| one < next), "{seqs:?}");
 }

@@ -2,8 +2,10 @@
 //!
 //! It knows messages and control frames, no quotes and no feed.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
@@ -100,7 +102,10 @@ impl Socket {
                 Err(error) => Err(broken(&error)),
             },
             Self::Deflating(stream) => {
-                let frame = stream.next_frame().await.map_err(|error| deflating_broken(&error))?;
+                let frame = match stream.next_frame().await {
+                    Ok(frame) => frame,
+                    Err(error) => return Err(deflating_broken(&error, stream)),
+                };
                 let (opcode, _, payload) = frame.into_parts();
                 Ok(match opcode {
                     OpCode::Text => {
@@ -187,7 +192,6 @@ fn plain(limits: Limits) -> WebSocketConfig {
 fn deflating(limits: Limits) -> Options {
     Options::default()
         .with_balanced_compression()
-        .with_utf8()
         .with_limits(limits.longest_message, 2 * limits.longest_message)
         .with_read_buffer_capacity(FRAMES_READ_BUFFER)
         .with_write_buffer_capacity(FRAMES_READ_BUFFER)
@@ -212,9 +216,21 @@ fn broken(error: &Error) -> Broken {
     }
 }
 
-fn deflating_broken(error: &WebSocketError) -> Broken {
-    if matches!(error, WebSocketError::ConnectionClosed | WebSocketError::IoError(_)) {
+/// yawc queues a close frame for a fault that it finds in a frame. What it finds when it puts fragments together it
+/// only reports, and reads on.
+fn deflating_broken(error: &WebSocketError, stream: &mut Deflating<TokioIo<Upgraded>>) -> Broken {
+    // What does not inflate is an I/O error here, too, but has its close frame like every fault.
+    let gone = matches!(error, WebSocketError::ConnectionClosed)
+        || matches!(error, WebSocketError::IoError(error) if error.kind() != ErrorKind::InvalidInput);
+    if gone {
         return Broken::Gone;
     }
-    Broken::Told
+    let has_told = matches!(stream.next_frame().now_or_never(), Some(Err(WebSocketError::ConnectionClosed)));
+    if has_told {
+        Broken::Told
+    } else if matches!(error, WebSocketError::FrameTooLarge) {
+        Broken::Rules(CloseCode::Size, "message too long")
+    } else {
+        Broken::Rules(CloseCode::Protocol, "broken frame")
+    }
 }
