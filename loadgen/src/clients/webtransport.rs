@@ -58,11 +58,11 @@ pub(super) fn loses(options: &TransportOptions) -> bool {
     options.carrier == Some(Carrier::Datagrams)
 }
 
-#[cfg(feature = "quic")]
 pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
 }
 
+#[cfg(feature = "quic")]
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     session::run(client, stands).await
 }
