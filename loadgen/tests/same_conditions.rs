@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
     sync::oneshot,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 #[path = "common/trials.rs"]
@@ -86,7 +86,15 @@ async fn expect_calls(kind: Transport, keys: &str, feed: &[&str], each: u64, exp
     for _ in 0..3 {
         let trial = one_client(kind, keys, feed).await;
         let calls = calls_for(&trial, each);
-        if calls.is_none_or(|calls| (calls - expected).abs() < 1e-6) {
+        let near = match (kind, trial.requests) {
+            // How many quotes an answer has, and which poll is at the window's edge, is the timetable's.
+            (Transport::Polling, Some(requests)) => {
+                let each = trial.updates.received_in_window;
+                calls_for(&trial, each).map(|calls| (calls - 2.0 * requests.sent as f64).abs() < 2.5)
+            }
+            _ => calls.map(|calls| (calls - expected).abs() < 1e-6),
+        };
+        if near.unwrap_or(true) {
             return trial;
         }
         found.push((calls, trial.updates.received_in_window));
@@ -184,6 +192,7 @@ const SILENCE: Duration = Duration::from_millis(2_100);
 /// A server in this process that publishes nothing.
 struct Server {
     address: SocketAddr,
+    #[cfg(feature = "quic")]
     fingerprint: [u8; 32],
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Stats, ServeError>>,
@@ -193,6 +202,7 @@ impl Server {
     fn silent(heartbeat: Duration) -> Self {
         let listeners = servers::listen_both("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listeners.tcp.local_addr().unwrap();
+        #[cfg(feature = "quic")]
         let fingerprint = listeners.identity.as_ref().unwrap().fingerprint();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
@@ -202,7 +212,13 @@ impl Server {
         };
         let settings = Settings { heartbeat, ..Settings::default() };
         let task = tokio::spawn(servers::serve(listeners, settings, pending(), shutdown));
-        Self { address, fingerprint, stop, task }
+        Self {
+            address,
+            #[cfg(feature = "quic")]
+            fingerprint,
+            stop,
+            task,
+        }
     }
 
     async fn stop(self) {
@@ -232,6 +248,25 @@ async fn beats(address: SocketAddr, hello: &[u8], beat: &[u8], answer: &[u8]) ->
     count
 }
 
+/// A GET, or with a body a POST, as gRPC wants it.
+fn over_http2(address: SocketAddr, path: &str, body: &'static [u8]) -> http::Request<&'static [u8]> {
+    let method = if body.is_empty() { http::Method::GET } else { http::Method::POST };
+    let request = http::Request::builder().method(method).uri(format!("http://{address}{path}"));
+    request.header("content-type", "application/grpc").header("te", "trailers").body(body).unwrap()
+}
+
+/// An empty message; `None` in a build without gRPC.
+#[cfg(feature = "grpc")]
+async fn beats_over_grpc(address: SocketAddr) -> Option<u64> {
+    let call = over_http2(address, ticker::protobuf::SUBSCRIBE, &[0; 5]);
+    Some(beats_of_frames(address, call, &[0; 5]).await)
+}
+
+#[cfg(not(feature = "grpc"))]
+async fn beats_over_grpc(_: SocketAddr) -> Option<u64> {
+    None
+}
+
 /// The same of a stream of HTTP/2, where a beat is a DATA frame of its own.
 async fn beats_of_frames(address: SocketAddr, request: http::Request<&'static [u8]>, beat: &[u8]) -> u64 {
     use http_body_util::{BodyExt as _, Full};
@@ -255,7 +290,7 @@ async fn beats_of_frames(address: SocketAddr, request: http::Request<&'static [u
 
 /// PING frames of a QUIC connection that are heard.
 #[cfg(feature = "quic")]
-async fn beats_over_quic(server: &Server) -> u64 {
+async fn beats_over_quic(server: &Server) -> Option<u64> {
     let trust = [wtransport::tls::Sha256Digest::new(server.fingerprint)];
     let config = wtransport::ClientConfig::builder().with_bind_default();
     let sockets = wtransport::Endpoint::client(config.with_server_certificate_hashes(trust).build()).unwrap();
@@ -264,11 +299,16 @@ async fn beats_over_quic(server: &Server) -> u64 {
     go.write_all(b"go").await.unwrap();
     go.finish().await.unwrap();
     // The search for the path's MTU pings, too (RFC 8899).
-    sleep(PERIOD / 2).await;
+    tokio::time::sleep(PERIOD / 2).await;
     let heard = || session.quic_connection().stats().frame_rx.ping;
     let before = heard();
-    sleep(SILENCE).await;
-    heard() - before
+    tokio::time::sleep(SILENCE).await;
+    Some(heard() - before)
+}
+
+#[cfg(not(feature = "quic"))]
+async fn beats_over_quic(_: &Server) -> Option<u64> {
+    None
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -279,17 +319,12 @@ async fn a_quiet_stream_of_any_transport_speaks_once_in_a_period() {
         |path: &str, head: &str| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n").into_bytes();
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let over_http2 = |method: &str, path: &str| {
-        let request = http::Request::builder().method(method).uri(format!("http://{address}{path}"));
-        let request = request.header("content-type", "application/grpc").header("te", "trailers");
-        request.body(if method == "POST" { &[0; 5][..] } else { &[] }).unwrap()
-    };
     // `40` joins the namespace, `3` answers a ping; frames of clients are masked, here with zeros.
     let session =
         [&ask("/socket.io/?EIO=4&transport=websocket", upgrade)[..], b"\x81\x82\0\0\0\x0040"].concat();
     let held = ask("/quotes/wait?after=0", "");
     let (sse, ndjson, websocket) = (ask("/sse", ""), ask("/ndjson", ""), ask("/ws", upgrade));
-    let (sse2, ndjson2) = (over_http2("GET", "/sse"), over_http2("GET", "/ndjson"));
+    let (sse2, ndjson2) = (over_http2(address, "/sse", b""), over_http2(address, "/ndjson", b""));
     let (a, b, c, d, e, f, g) = tokio::join!(
         beats(address, &sse, b"\r\n: hb\n\n\r\n", b""),
         beats(address, &ndjson, b"\r\n\n\r\n", b""),
@@ -299,24 +334,21 @@ async fn a_quiet_stream_of_any_transport_speaks_once_in_a_period() {
         beats_of_frames(address, sse2, b": hb\n\n"),
         beats_of_frames(address, ndjson2, b"\n"),
     );
-    let mut heard = vec![
-        ("sse", a),
-        ("ndjson", b),
-        ("websocket", c),
-        ("socketio", d),
-        ("long-polling", e),
-        ("sse h2", f),
-        ("ndjson h2", g),
+    let (grpc, webtransport) = (beats_over_grpc(address).await, beats_over_quic(&server).await);
+    let heard = [
+        ("sse", Some(a)),
+        ("ndjson", Some(b)),
+        ("websocket", Some(c)),
+        ("socketio", Some(d)),
+        ("long-polling", Some(e)),
+        ("sse h2", Some(f)),
+        ("ndjson h2", Some(g)),
+        ("grpc", grpc),
+        ("webtransport", webtransport),
     ];
-    #[cfg(feature = "grpc")]
-    {
-        let call = over_http2("POST", ticker::protobuf::SUBSCRIBE);
-        heard.push(("grpc", beats_of_frames(address, call, &[0; 5]).await));
-    }
-    #[cfg(feature = "quic")]
-    heard.push(("webtransport", beats_over_quic(&server).await));
     let expected = (SILENCE.as_micros() / PERIOD.as_micros()) as u64;
-    assert!(heard.iter().all(|(_, beats)| beats.abs_diff(expected) <= 1), "{expected} expected: {heard:?}");
+    let alike = |beats: Option<u64>| beats.is_none_or(|beats| beats.abs_diff(expected) <= 1);
+    assert!(heard.iter().all(|(_, beats)| alike(*beats)), "{expected} expected: {heard:?}");
     server.stop().await;
 }
 
