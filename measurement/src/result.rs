@@ -457,6 +457,9 @@ pub struct Process {
     pub voluntary_switches_per_update: Option<f64>,
     /// Socket reads and writes per delivered update.
     pub socket_calls_per_update: Option<f64>,
+    /// Writes of the window that found a socket's buffer full: backpressure (server only).
+    #[serde(default)]
+    pub write_stalls: Option<u64>,
     /// Heap allocations per delivered update.
     pub allocations_per_update: Option<f64>,
     /// Time spent runnable but not running, as a share of the window and the cores.

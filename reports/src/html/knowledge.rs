@@ -1,4 +1,4 @@
-//! What the figures rest on, and which could not be told: tables of arrivals, clocks and reasons.
+//! What the figures rest on, and which could not be told: tables of arrivals, clocks, connections and reasons.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +44,49 @@ pub(super) fn arrivals(result: &RunResult) -> Section {
         caption: "Between messages: from one message with updates to the next, at one client. Clock \"one\": both ends read the \
                   same monotonic clock. \"same-host\": the server's times are of this machine's wall clock. \"endpoint\": \
                   its clock was asked before and after. \"none\": delays are those above the smallest seen.",
+        table: table(&head, per_trial(result, cells)),
+    }
+}
+
+/// What connections went through besides bringing quotes: asking again, being held up, ending.
+pub(super) fn connections(result: &RunResult) -> Section {
+    let head = [
+        "variant",
+        "trial",
+        "opened",
+        "lost",
+        "opened again",
+        "re-arm gap p50",
+        "re-arm gap p99",
+        "writes held up",
+        "close codes",
+        "close handshake p50",
+    ];
+    let us = |value: Option<f64>| format::or_none(value, format::duration);
+    let cells = |_: &Variant, trial: &Trial| {
+        let rearm = trial.rearm_gap.as_ref();
+        let closing = trial.closing.as_ref();
+        let stalls = trial.server.write_stalls.map(|stalls| stalls as f64);
+        (rearm.is_some() || closing.is_some() || stalls.is_some()).then(|| {
+            let codes = closing.map(|closing| {
+                let code = |(code, count): (&String, &u64)| format!("{code} ({count})");
+                closing.codes.iter().map(code).collect::<Vec<_>>().join(", ")
+            });
+            vec![
+                trial.clients.connected.to_string(),
+                trial.clients.disconnected.to_string(),
+                trial.clients.reconnected.to_string(),
+                us(rearm.and_then(|rearm| rearm.p50_us)),
+                us(rearm.and_then(|rearm| rearm.p99_us)),
+                format::or_none(stalls, format::plain),
+                codes.unwrap_or_else(|| "–".to_owned()),
+                us(closing.and_then(|closing| closing.handshake.as_ref()?.p50_us)),
+            ]
+        })
+    };
+    Section {
+        title: "Connections",
+        caption: "Re-arm gap: from an answer that was held to the client's next question; meanwhile nobody can tell it anything.                   Writes held up: the server found a socket's buffer full, since the client takes less than it is sent. Close                   codes are the server's (RFC 6455, section 7.4): 1005 stands for none, 1006 for no close frame at all.",
         table: table(&head, per_trial(result, cells)),
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn all(result: &RunResult) -> Vec<Section> {
         requests(result),
         cost(result),
         knowledge::arrivals(result),
+        knowledge::connections(result),
         trials(result),
         knowledge::reasons(result),
     ]
