@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{floor::Floors, machine::Snapshot};
 
 /// Entries of [`Manifest::recorded`] that are null until then.
-const ENTRIES: [&str; 4] = ["after", "findings", "floor", "sockets"];
+const ENTRIES: [&str; 5] = ["after", "findings", "floor", "sockets", "tls_suite"];
 const UNAVAILABLE: &str = "unavailable";
 
 /// Puts the entries into a manifest that is written before the first trial, with the reason why they are null.
@@ -27,6 +27,7 @@ pub struct Closing {
     findings: BTreeMap<String, u64>,
     servers: BTreeSet<String>,
     clients: BTreeSet<String>,
+    suites: BTreeSet<String>,
 }
 
 impl Closing {
@@ -38,6 +39,7 @@ impl Closing {
         }
         self.servers.extend(trial.sockets.server.as_ref().map(words));
         self.clients.extend(trial.sockets.clients.as_ref().map(words));
+        self.suites.extend(trial.sockets.tls.clone());
     }
 
     /// The entries, and the reasons for nulls without theirs.
@@ -45,14 +47,25 @@ impl Closing {
         let mut unavailable = head.recorded.get(UNAVAILABLE).cloned().unwrap_or_default();
         if let Some(reasons) = unavailable.as_object_mut() {
             ENTRIES.iter().for_each(|entry| drop(reasons.remove(*entry)));
+            if self.suites.is_empty() {
+                reasons.insert("tls_suite".to_owned(), "no connection over TCP was encrypted".into());
+            }
         }
         BTreeMap::from([
             ("after".to_owned(), json!(Snapshot::now())),
             ("findings".to_owned(), json!(self.findings)),
             ("floor".to_owned(), floors.facts()),
             ("sockets".to_owned(), json!({ "server": self.servers, "clients": self.clients })),
+            ("tls_suite".to_owned(), self.suite()),
             (UNAVAILABLE.to_owned(), unavailable),
         ])
+    }
+}
+
+impl Closing {
+    fn suite(&self) -> Value {
+        let suites: Vec<&str> = self.suites.iter().map(String::as_str).collect();
+        if suites.is_empty() { Value::Null } else { suites.join(", ").into() }
     }
 }
 
@@ -88,7 +101,11 @@ mod tests {
         let server = Some(SocketOptions { nodelay: true, congestion_control: Some("cubic".to_owned()) });
         let trial = Trial {
             validity: Validity { findings: vec![finding.clone(), finding], ..Validity::default() },
-            sockets: Sockets { server, clients: None },
+            sockets: Sockets {
+                server,
+                clients: None,
+                tls: Some("TLSv1.3 TLS13_AES_256_GCM_SHA384".to_owned()),
+            },
             ..Trial::default()
         };
         let mut closing = Closing::default();

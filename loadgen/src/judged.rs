@@ -82,7 +82,9 @@ fn machine(known: &Evidence) -> Option<Machine> {
 pub fn sockets(found: &Found, stats: Option<&Stats>) -> Sockets {
     let books = &found.books;
     let names: Vec<&str> = books.congestion_controls.iter().map(String::as_str).collect();
+    let suites: Vec<&str> = books.tls_suites.iter().map(String::as_str).collect();
     Sockets {
+        tls: (!suites.is_empty()).then(|| suites.join(", ")),
         server: stats.map(|stats| SocketOptions {
             nodelay: stats.socket.nodelay,
             congestion_control: stats.socket.congestion_control.clone(),

@@ -274,7 +274,6 @@ impl Machine {
             collected.entry("open_files_soft_hard", &self.open_files),
             collected.entry("ulimits", &self.ulimits),
             collected.entry("offloads", &not_told(OFFLOADS)),
-            collected.entry("tls_suite", &not_told("this version measures without TLS")),
             collected.entry("loopback_mtu", &self.loopback_mtu),
             ("sysctls".to_owned(), json!(sysctls)),
         ])

@@ -213,6 +213,8 @@ pub struct Books {
     pub without_nodelay: u64,
     /// Names of the congestion controls in force at the end.
     pub congestion_controls: BTreeSet<String>,
+    /// Versions and cipher suites of TLS that were agreed on.
+    pub tls_suites: BTreeSet<String>,
     /// Counts of QUIC connections, which have no TCP below.
     pub quic: Option<Quic>,
 }
@@ -233,6 +235,7 @@ impl Books {
         self.window_segments += other.window_segments;
         self.without_nodelay += other.without_nodelay;
         self.congestion_controls.extend(other.congestion_controls.iter().cloned());
+        self.tls_suites.extend(other.tls_suites.iter().cloned());
         if let Some(other) = &other.quic {
             self.quic.get_or_insert_default().merge(other);
         }
@@ -355,6 +358,7 @@ impl Socket {
             unclaimed,
             calls: tap.down.calls + tap.up.calls,
             congestion_controls: self.with_fd(wire::kernel::congestion_control).into_iter().collect(),
+            tls_suites: self.stream.borrow().suite().into_iter().collect(),
             // A socket that was reset no longer tells; it is not held against it.
             without_nodelay: u64::from(self.stream.borrow().tcp().nodelay().is_ok_and(|nodelay| !nodelay)),
             ..Books::default()

@@ -46,6 +46,15 @@ impl Stream {
         }
     }
 
+    /// What TLS agreed on, as its registries name it (RFC 8446 appendix B.4); `None` without TLS.
+    pub fn suite(&self) -> Option<String> {
+        let Self::Secure(stream) = self else { return None };
+        let connection = stream.get_ref().1;
+        let version = connection.protocol_version()?.as_str()?;
+        let suite = connection.negotiated_cipher_suite()?.suite();
+        Some(format!("{} {}", version.replace('_', "."), suite.as_str()?))
+    }
+
     /// The TCP stream below.
     pub fn tcp(&self) -> &TcpStream {
         match self {

@@ -9,6 +9,10 @@ pub struct Sockets {
     pub server: Option<SocketOptions>,
     /// The clients' sockets; null where a library keeps them to itself.
     pub clients: Option<SocketOptions>,
+    /// Version and cipher suite of TLS on the clients' connections, several separated by commas; null without TLS,
+    /// and for QUIC, whose library keeps its own to itself.
+    #[serde(default)]
+    pub tls: Option<String>,
 }
 
 /// Options of all sockets of one end.
