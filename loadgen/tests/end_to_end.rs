@@ -69,7 +69,7 @@ fn a_run_writes_a_whole_folder_and_overwrites_nothing() {
         stdout.lines().last().and_then(|line| line.strip_prefix("Report: ")).expect("the report's path");
     assert!(place.path().join(report).is_file(), "{report}");
     let result = result_in(place.path());
-    assert_eq!((result.status, result.variants.len()), (Status::Complete, 8));
+    assert_eq!((result.status, result.variants.len()), (Status::Complete, 12));
     // A machine that runs other tests at the same time may void times, and only times.
     let noisy =
         result.variants.iter().any(|variant| variant.trials[0].validity.classes.timing == Verdict::Invalid);
