@@ -185,7 +185,8 @@ impl Resolver<'_> {
         let allowed = self.allows_remote(entry.own);
         let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
         if let Some(peer) = &peer {
-            draft.options.tls = self.is_encrypted(entry, &peer.url.written)?;
+            // A default is not for it either; its name needs no word for what its url says.
+            draft.options.tls = false;
             if peer.remote {
                 self.spare(&mut draft.load);
             }
@@ -199,6 +200,7 @@ impl Resolver<'_> {
         });
         let (header_profile, mut headers) = self.headers(entry.kind, draft.profile)?;
         if let Some(peer) = &peer {
+            draft.options.tls = self.is_encrypted(entry, &peer.url.written)?;
             headers = peer::headers(headers, &peer.open.headers);
         }
         let variant = VariantPlan {
