@@ -9,6 +9,7 @@ pub mod learn;
 pub mod ledger;
 pub mod metrics;
 pub mod offset;
+pub mod paired;
 pub mod recorder;
 pub mod result;
 pub mod series;
