@@ -6,6 +6,8 @@ use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subc
 
 use crate::scenario::Overrides;
 
+pub mod compare;
+
 /// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
@@ -34,6 +36,9 @@ pub enum Verb {
     /// Check a server that claims to speak docs/PROTOCOL.md, and name each deviation
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Judge a result against another: better, worse, equal, or not to be told
+    #[command(after_help = compare::HELP)]
+    Compare(compare::CompareArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
     /// Say what this machine can and cannot measure
@@ -229,7 +234,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["compare", "ab", "history", "teach"];
+const LATER: &[&str] = &["ab", "history", "teach"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {

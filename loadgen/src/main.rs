@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Verb::List(arguments) => verbs::list::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Probe(arguments) => verbs::probe::run(&arguments, out),
         Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
+        Verb::Compare(arguments) => verbs::compare::run(&arguments, out),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out).map(|()| ExitCode::SUCCESS),
     };

@@ -10,12 +10,14 @@ use std::{
 
 use measurement::result::{FORMAT, RunResult};
 
+pub mod compare;
 pub mod format;
 pub mod overview;
 pub mod plots;
 
 mod hdrlog;
 mod html;
+mod junit;
 mod markdown;
 mod terminal;
 
@@ -115,6 +117,24 @@ pub fn render(result: &RunResult, folder: &Path) -> Result<Vec<PathBuf>, ReportE
         fs::create_dir_all(&path).map_err(|cause| ReportError::Write { path, cause })?;
     }
     files.into_iter().map(|(name, bytes)| write(&folder.join(name), &bytes)).collect()
+}
+
+/// Writes a comparison in all its forms into a folder, which is made: a page, Markdown, JSON and JUnit. The page's path is
+/// returned.
+pub fn render_comparison(
+    comparison: &compare::Comparison,
+    base: &RunResult,
+    candidate: &RunResult,
+    undecided_fails: bool,
+    folder: &Path,
+) -> Result<PathBuf, ReportError> {
+    let json =
+        serde_json::to_string_pretty(comparison).expect("a comparison has no map whose keys are not text");
+    fs::create_dir_all(folder).map_err(|cause| ReportError::Write { path: folder.to_owned(), cause })?;
+    write(&folder.join("comparison.json"), json.as_bytes())?;
+    write(&folder.join("comparison.md"), compare::markdown(comparison).as_bytes())?;
+    write(&folder.join("junit.xml"), compare::junit(comparison, undecided_fails).as_bytes())?;
+    write(&folder.join("comparison.html"), compare::page(comparison, base, candidate)?.as_bytes())
 }
 
 /// Writes a file whole or not at all.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 
 pub mod check;
+pub mod compare;
 pub mod doctor;
 pub mod list;
 pub mod probe;

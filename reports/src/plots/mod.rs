@@ -10,6 +10,7 @@ mod canvas;
 mod cost;
 mod percentiles;
 mod sawtooth;
+pub(crate) mod shift;
 mod style;
 mod timeline;
 

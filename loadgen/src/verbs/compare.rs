@@ -1,0 +1,100 @@
+//! `loadgen compare`: two results, a verdict, and files that show it.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use measurement::{noise::NoiseLedger, result::RunResult};
+use miette::IntoDiagnostic as _;
+use reports::compare::{self, Comparison, Settings, Verdict};
+
+use super::printed;
+use crate::{
+    ci::{self, Annotation, Level},
+    cli::compare::{CompareArgs, JudgingArgs, OnInconclusive, Timed},
+};
+
+/// Compares. An error is bad usage: two results that cannot be compared, or are none.
+pub fn run(arguments: &CompareArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+    let base = reports::load(&arguments.base).into_diagnostic()?;
+    let candidate = reports::load(&arguments.candidate).into_diagnostic()?;
+    let folder = arguments.out.clone().unwrap_or_else(|| beside(&arguments.candidate, &base));
+    judge(&base, &candidate, &arguments.judging, &folder, out)
+}
+
+/// Compares two results, prints the verdict, writes its files into `folder`, and tells the exit code.
+pub(super) fn judge(
+    base: &RunResult,
+    candidate: &RunResult,
+    judging: &JudgingArgs,
+    folder: &Path,
+    out: &mut impl Write,
+) -> miette::Result<ExitCode> {
+    let ledger = ledger(judging.ledger.as_deref(), candidate)?;
+    let settings =
+        Settings { delta: judging.delta, timed_gates: judging.timed == Timed::Gate, ..Settings::default() };
+    let comparison = compare::compare(base, candidate, &settings, ledger.as_ref()).into_diagnostic()?;
+    let undecided_fails = judging.on_inconclusive != Some(OnInconclusive::Pass);
+    let page = reports::render_comparison(&comparison, base, candidate, undecided_fails, folder)
+        .into_diagnostic()?;
+    printed(write!(out, "{}", compare::terminal(&comparison, judging.all)))?;
+    printed(writeln!(out, "Report: {}", page.display()))?;
+    let environment = |name: &str| std::env::var(name).ok();
+    printed(ci::announce(environment, &compare::markdown(&comparison), &annotations(&comparison), out))?;
+    Ok(ExitCode::from(exit_code(comparison.verdict, judging.on_inconclusive)))
+}
+
+/// The ledger that was named, which must be one.
+fn ledger(path: Option<&Path>, _candidate: &RunResult) -> miette::Result<Option<NoiseLedger>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = std::fs::read_to_string(path).into_diagnostic()?;
+    serde_json::from_str(&text).into_diagnostic().map(Some)
+}
+
+/// In the candidate's folder, named after the base.
+fn beside(candidate: &Path, base: &RunResult) -> PathBuf {
+    let folder = if candidate.is_dir() { Some(candidate) } else { candidate.parent() };
+    let id: String = base.id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    folder.unwrap_or(Path::new("")).join(format!("comparison-with-{id}"))
+}
+
+fn exit_code(verdict: Verdict, on_inconclusive: Option<OnInconclusive>) -> u8 {
+    match (verdict, on_inconclusive) {
+        (Verdict::Unresolved | Verdict::Inconclusive, Some(OnInconclusive::Fail)) => 1,
+        (Verdict::Unresolved | Verdict::Inconclusive, Some(OnInconclusive::Pass)) => 0,
+        (verdict, _) => verdict.exit_code(),
+    }
+}
+
+/// What is worse, or could not be judged, as lines beside a check.
+fn annotations(comparison: &Comparison) -> Vec<Annotation> {
+    let annotation = |(variant, row): (&str, &compare::Row)| {
+        let level = match row.verdict? {
+            Verdict::Regression | Verdict::Invalid if row.gates => Level::Error,
+            Verdict::Regression => Level::Warning,
+            Verdict::Unresolved | Verdict::Inconclusive if row.gates => Level::Warning,
+            _ => return None,
+        };
+        let title = format!("{} {}", row.verdict?.name(), row.metric);
+        Some(Annotation { level, title, message: format!("{variant}: {}", compare::told(row)) })
+    };
+    comparison.rows().filter_map(annotation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_decides_what_undecided_means() {
+        let check = |verdict, choice, expected| assert_eq!(exit_code(verdict, choice), expected);
+        check(Verdict::Inconclusive, None, 4);
+        check(Verdict::Unresolved, Some(OnInconclusive::Pass), 0);
+        check(Verdict::Unresolved, Some(OnInconclusive::Fail), 1);
+        check(Verdict::Regression, Some(OnInconclusive::Pass), 1);
+        check(Verdict::Invalid, Some(OnInconclusive::Pass), 3);
+        check(Verdict::Improved, None, 0);
+    }
+}
