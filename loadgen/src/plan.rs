@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use measurement::gate::Gate;
 use serde::Serialize;
 use serde_json::Value;
 use ticker::{FeedSettings, Transport};
@@ -40,6 +41,8 @@ pub struct Plan {
     pub quick: bool,
     /// In the file's order, sweeps unrolled.
     pub variants: Vec<VariantPlan>,
+    /// Limits to keep, each of one variant.
+    pub gates: Vec<Gate>,
 }
 
 /// One row of the comparison.

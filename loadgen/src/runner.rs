@@ -226,6 +226,7 @@ mod tests {
             seed: 1,
             quick: false,
             variants: (0..variants).map(variant).collect(),
+            gates: Vec::new(),
         }
     }
 

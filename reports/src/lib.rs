@@ -12,6 +12,7 @@ use measurement::result::{FORMAT, RunResult};
 
 pub mod compare;
 pub mod format;
+pub mod gates;
 pub mod overview;
 pub mod plots;
 

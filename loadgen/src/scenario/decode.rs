@@ -129,7 +129,7 @@ fn unknown_key(rest: &str, path: &[String]) -> Problem {
     let known: Vec<String> = words.collect();
     let table = match path {
         [] | [_] => "the top level".to_owned(),
-        [table, _] if table == "transport" => "[[transport]]".to_owned(),
+        [table, _] if table == "transport" || table == "gate" => format!("[[{table}]]"),
         [tables @ .., _] => format!("[{}]", tables.join(".")),
     };
     let tables = [
@@ -139,6 +139,7 @@ fn unknown_key(rest: &str, path: &[String]) -> Problem {
         ("[load]", wire::keys_of::<wire::Load>()),
         ("[defaults]", wire::keys_of::<wire::Defaults>()),
         ("[[transport]]", wire::keys_of::<wire::Transport>()),
+        ("[[gate]]", wire::keys_of::<wire::Gate>()),
         ("[transport.server]", wire::keys_of::<wire::Server>()),
         ("[transport.open]", wire::keys_of::<wire::Open>()),
         ("[transport.message]", wire::keys_of::<wire::Message>()),

@@ -8,6 +8,7 @@ mod axes;
 mod decode;
 mod error;
 pub mod estimate;
+mod gates;
 pub mod headers;
 mod overrides;
 mod peer;
@@ -64,6 +65,7 @@ fn resolve_source(
     }
     support::refuse(&file, &sources)?;
     let resolve::Resolved { mut plan, labels } = resolve::resolve(source, &file, &sources, environment)?;
+    plan.gates = gates::resolve(&file, &sources, &plan, &labels)?;
     overrides::keep_only(&mut plan, &labels, &overrides.only)?;
     if overrides.quick {
         overrides::quicken(&mut plan);

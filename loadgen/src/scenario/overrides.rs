@@ -77,6 +77,8 @@ pub(super) fn keep_only(plan: &mut Plan, labels: &[String], only: &[String]) -> 
     }
     let mut kept = kept.into_iter();
     plan.variants.retain(|_| kept.next() == Some(true));
+    let left = |variant: &str| plan.variants.iter().any(|kept| kept.name == variant);
+    plan.gates.retain(|gate| left(&gate.variant));
     Ok(())
 }
 

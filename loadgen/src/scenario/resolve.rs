@@ -60,6 +60,7 @@ pub(super) fn resolve(
         seed: resolver.seed()?,
         quick: false,
         variants: Vec::new(),
+        gates: Vec::new(),
     };
     let labels = variants.iter().map(|named| named.label.clone()).collect();
     let variants = variants.into_iter().map(|named| named.variant).collect();

@@ -96,6 +96,31 @@ impl Scalar for Time {
     }
 }
 
+/// A number, or text with a unit; what it means is known where the metric is.
+#[derive(Clone, Debug)]
+pub(super) enum Quantity {
+    /// With its unit, not yet parsed.
+    Text(String),
+    /// A number.
+    Bare(f64),
+}
+
+impl Scalar for Quantity {
+    const EXPECTED: &'static str = "a number, or text such as \"50ms\" or \"1%\"";
+
+    fn from_integer(integer: i128) -> Option<Self> {
+        Some(Self::Bare(integer as f64))
+    }
+
+    fn from_float(float: f64) -> Option<Self> {
+        Some(Self::Bare(float))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self::Text(text.to_owned()))
+    }
+}
+
 /// `"auto"` or a number; the text is checked where the key is known.
 #[derive(Clone, Debug)]
 pub(super) enum AutoOr {

@@ -11,7 +11,7 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::scalar::{AutoOr, Literal, One, OneOrMany, Time};
+use super::scalar::{AutoOr, Literal, One, OneOrMany, Quantity, Time};
 
 /// A key of a later version: whatever it holds.
 pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
@@ -41,9 +41,21 @@ pub(super) struct Document<T> {
     pub(super) transport: T,
     pub(super) allow_remote: Option<One<bool>>,
     pub(super) link: Reserved,
-    pub(super) gate: Reserved,
+    pub(super) gate: Option<Vec<Spanned<Gate>>>,
     pub(super) phase: Reserved,
     pub(super) claim: Reserved,
+}
+
+/// `[[gate]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Gate {
+    pub(super) variant: Option<One<String>>,
+    pub(super) metric: Option<One<String>>,
+    pub(super) below: Option<One<Quantity>>,
+    pub(super) above: Option<One<Quantity>>,
+    pub(super) equals: Option<One<Quantity>>,
+    pub(super) max_increase: Option<One<Quantity>>,
 }
 
 /// `[workload]`

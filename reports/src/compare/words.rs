@@ -6,7 +6,7 @@ use measurement::{
 };
 
 use super::{Comparison, Row, Spread, Verdict};
-use crate::format;
+use crate::{format, gates};
 
 /// Longer texts of a result are cut.
 const LONGEST: usize = 80;
@@ -98,18 +98,7 @@ pub(super) fn side(row: &Row, spread: Option<Spread>) -> String {
 
 /// A value in its metric's unit.
 pub(super) fn value(row: &Row, value: f64) -> String {
-    match row.unit.as_str() {
-        "us" => format::duration(value),
-        "bytes" => format!("{} B", exact(value)),
-        "share" => format::share(value),
-        "s" => format!("{} s", format::significant(value)),
-        _ => exact(value),
-    }
-}
-
-/// Whole numbers whole: a constant that differs by one must show it.
-fn exact(value: f64) -> String {
-    if value.fract() == 0.0 { format::plain(value) } else { format::significant(value) }
+    gates::figure(value, &row.unit)
 }
 
 /// What decides here, and what this machine could have seen.
