@@ -25,6 +25,7 @@ pub mod runner;
 pub mod scenario;
 pub mod socket;
 pub mod stream;
+pub mod syscalls;
 pub mod target;
 pub mod timeline;
 pub mod trial;
