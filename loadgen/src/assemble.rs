@@ -6,8 +6,8 @@ use measurement::{
     ledger::Phase,
     recorder::Recording,
     result::{
-        Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests, ScheduleReport, Status,
-        Steady, Trial,
+        Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
+        ScheduleReport, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };

@@ -3,7 +3,10 @@
 //! Always on, so that a build that is measured is the build that is used. Each thread counts into one of a few
 //! counters, which are added up when someone asks; nothing is shared between two busy threads.
 
-#![expect(unsafe_code, reason = "GlobalAlloc is an unsafe trait; every call is handed on to System as it came")]
+#![expect(
+    unsafe_code,
+    reason = "GlobalAlloc is an unsafe trait; every call is handed on to System as it came"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

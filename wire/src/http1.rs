@@ -155,7 +155,9 @@ impl Http1 {
         let kind = match (&next, method) {
             (Next::Body(_), Method::Get) => HeadKind::Content,
             (Next::Head, Method::Get) => HeadKind::NoContent,
-            (Next::Frames, _) | (_, Method::Head | Method::Connect | Method::Other) => HeadKind::OtherResponse,
+            (Next::Frames, _) | (_, Method::Head | Method::Connect | Method::Other) => {
+                HeadKind::OtherResponse
+            }
         };
         Ok((next, kind))
     }

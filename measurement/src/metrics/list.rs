@@ -104,9 +104,9 @@ pub const ALL: &[Metric] = metrics![
         |t| t.server.socket_calls_per_update;
     "server.syscalls_per_update", "count", Cost, Total, Less, "system calls of the server per received update",
         |t| t.server.syscalls_per_update;
-    "server.allocations_per_update", "count", Cost, Total, Less, "heap allocations of the server per received update",
+    "server.allocations_per_update", "count", Counts, Total, Less, "heap allocations of the server per received update",
         |t| t.server.allocations_per_update;
-    "server.allocated_bytes_per_update", "bytes", Cost, Total, Less, "their bytes", |t| t.server.allocated_bytes_per_update;
+    "server.allocated_bytes_per_update", "bytes", Counts, Total, Less, "their bytes", |t| t.server.allocated_bytes_per_update;
     "loadgen.cpu_seconds", "s", Cost, Timed, Less, "processor time of the load generator in the window", |t| t.loadgen.cpu_seconds;
     "loadgen.cpu_us_per_update", "us", Cost, Timed, Less, "the same per received update", |t| t.loadgen.cpu_us_per_update;
 ];

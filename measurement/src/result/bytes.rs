@@ -83,7 +83,8 @@ impl Counted {
 impl Steady {
     /// Adds those of another connection.
     pub fn merge(&mut self, other: &Self) {
-        let Self { requests, responses, empty_responses, messages, opening_requests, opening_responses } = other;
+        let Self { requests, responses, empty_responses, messages, opening_requests, opening_responses } =
+            other;
         let mine = [
             (&mut self.requests, requests),
             (&mut self.responses, responses),

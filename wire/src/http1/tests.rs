@@ -174,7 +174,7 @@ fn heads_have_kinds_and_lengths_without_digits_that_grow() {
     assert_eq!(up.0, [vec![(HeadKind::Get, 26); 3], vec![(HeadKind::OtherRequest, 37)]].concat());
     let expected = [
         (HeadKind::Content, 37),
-        (HeadKind::NoContent, 38),
+        (HeadKind::NoContent, 39),
         (HeadKind::NoContent, 37),
         (HeadKind::OtherResponse, 37),
     ];
