@@ -58,6 +58,7 @@ const RUN_HELP: &str = "\
 Examples:
   loadgen run ticker
   loadgen run smoke --quiet
+  loadgen run ticker --live
   loadgen run scenarios/ticker.toml --only websocket --only sse --quick
   loadgen run ticker --set load.clients='[50, 100, 200]' --set feed.updates_per_second=100
   loadgen run ticker --set transport.polling.interval=500ms";
@@ -172,8 +173,9 @@ pub struct RunArgs {
     /// Print only the result
     #[arg(long)]
     pub quiet: bool,
-    #[arg(long, hide = true)]
-    live: bool,
+    /// Show the run on the whole screen while it goes on; q stops it in order
+    #[arg(long, conflicts_with = "quiet")]
+    pub live: bool,
     #[arg(long, hide = true, value_name = "RESULT")]
     baseline: Option<PathBuf>,
 }
@@ -246,7 +248,7 @@ pub fn try_parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<C
     }
     let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
     if let Verb::Run(run) = &cli.verb {
-        let options = [("--live", run.live), ("--baseline", run.baseline.is_some())];
+        let options = [("--baseline", run.baseline.is_some())];
         if let Some((option, _)) = options.iter().find(|(_, given)| *given) {
             return Err(not_supported(&mut command, option));
         }
@@ -314,7 +316,6 @@ mod tests {
         };
         check("history show", "history");
         check("ab", "ab");
-        check("run ticker --live", "--live");
         check("run ticker --baseline old.json", "--baseline");
     }
 
@@ -326,6 +327,7 @@ mod tests {
         assert_eq!(overrides.set, ["load.clients=5", "feed.seed=2"]);
         assert_eq!((overrides.only, overrides.quick), (vec!["sse".to_owned()], true));
         assert_eq!(run.out, PathBuf::from("elsewhere"));
+        assert_eq!(parsed("run ticker --live --quiet").unwrap_err().exit_code(), 2);
         assert_eq!(parsed("frob").unwrap_err().exit_code(), 2);
         assert_eq!(parsed("--help").unwrap_err().exit_code(), 0);
     }

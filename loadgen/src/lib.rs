@@ -13,6 +13,7 @@ pub mod exhaustion;
 pub mod floor;
 pub mod folder;
 pub mod judged;
+pub mod live;
 pub mod machine;
 pub mod pacer;
 pub mod peers;

@@ -288,7 +288,7 @@ impl Wire {
     fn received(&self, bytes: &[u8]) {
         let at_ns = clock::now_ns();
         let phase = self.0.timeline.phase(at_ns);
-        self.0.timeline.moved(at_ns, bytes.len());
+        self.0.timeline.moved(at_ns, bytes.len() as u64, 0);
         let tap = &mut *self.0.tap.borrow_mut();
         self.0.with_fd(|fd| tap.enter(phase, fd));
         tap.down.moved(bytes.len(), at_ns, phase);
@@ -304,7 +304,7 @@ impl Wire {
     fn sent(&self, mut bytes: usize, pieces: &[IoSlice<'_>]) {
         let at_ns = clock::now_ns();
         let phase = self.0.timeline.phase(at_ns);
-        self.0.timeline.moved(at_ns, bytes);
+        self.0.timeline.moved(at_ns, 0, bytes as u64);
         let tap = &mut *self.0.tap.borrow_mut();
         self.0.with_fd(|fd| tap.enter(phase, fd));
         tap.up.moved(bytes, at_ns, phase);

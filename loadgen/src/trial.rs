@@ -249,6 +249,7 @@ impl Crew {
                 anchor: setting.anchor,
                 ramp_from_ns: started_ns,
                 core: setting.cores.loadgen.get(number as usize).copied(),
+                watched: setting.listener.watches(),
             };
             let live = Arc::new(Live::default());
             crew.threads.push(worker::spawn(job, stages.clone(), Arc::clone(&live))?);
@@ -329,6 +330,7 @@ impl Crew {
                 seconds: (now_ns - self.started_ns) as f64 / 1e9,
                 connected: self.connected(),
                 delivered: self.delivered(),
+                workers: &self.lives,
             });
             tokio::select! {
                 () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}

@@ -4,6 +4,7 @@
 //! merged at the end; everything else is a pure function of recorded values.
 
 pub mod delivery;
+pub mod glimpse;
 pub mod histogram;
 pub mod learn;
 pub mod ledger;

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::printed;
 use crate::{
     cli::RunArgs,
+    events::Listener,
     folder::Folder,
+    live,
     machine::{self, Machine},
     plan::Plan,
     progress,
@@ -26,13 +28,21 @@ const NOT_TRUSTED: u8 = 3;
 
 /// Runs a scenario and renders its report. Errors are bad usage; what goes wrong in trials is in the exit code.
 pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+    if arguments.live {
+        live::check()?;
+    }
     let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
     Needs::of(&plan).check(&Machine::read().limits())?;
     raise_file_limit();
     let mut folder = Folder::create(&arguments.out, &plan.name, &runner::folder_stamp()).into_diagnostic()?;
     let program = std::env::current_exe().into_diagnostic()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    let result = runtime.block_on(measure(&plan, arguments, &program, &mut folder)).into_diagnostic()?;
+    let stop = CancellationToken::new();
+    let mut listener = listener(arguments, &plan, &stop)?;
+    let measuring = measure(&plan, arguments, &program, &mut folder, (stop, listener.as_mut()));
+    let result = runtime.block_on(measuring).into_diagnostic()?;
+    // Its screen is given back before anything is printed.
+    drop(listener);
     let files = reports::render(&result, folder.path()).into_diagnostic()?;
     printed(tell(&result, folder.path(), files.first().map(AsRef::as_ref), out))?;
     Ok(exit_code(&result))
@@ -43,8 +53,8 @@ async fn measure(
     arguments: &RunArgs,
     program: &Path,
     folder: &mut Folder,
+    (stop, listener): (CancellationToken, &mut dyn Listener),
 ) -> Result<RunResult, crate::folder::FolderError> {
-    let stop = CancellationToken::new();
     let interrupts = tokio::spawn(stop_on_ctrl_c(stop.clone()));
     let orders = Orders {
         program,
@@ -53,10 +63,27 @@ async fn measure(
         manifest: machine::manifest(plan),
         stop,
     };
-    let mut listener = progress::for_person(arguments.quiet);
-    let result = runner::run(plan, orders, folder, listener.as_mut()).await;
+    let result = runner::run(plan, orders, folder, listener).await;
     interrupts.abort();
     result
+}
+
+/// Who shows the run while it goes on.
+fn listener(arguments: &RunArgs, plan: &Plan, stop: &CancellationToken) -> miette::Result<Box<dyn Listener>> {
+    if arguments.live {
+        let stop = stop.clone();
+        return Ok(Box::new(live::Screen::take(&plan.title, move || stop_or_give_up(&stop))?));
+    }
+    Ok(progress::for_person(arguments.quiet))
+}
+
+/// Asked once, the run ends in order; asked again, the program does.
+fn stop_or_give_up(stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        live::restore();
+        std::process::exit(i32::from(NOT_TRUSTED));
+    }
+    stop.cancel();
 }
 
 /// The first Ctrl-C or SIGTERM ends the run in order, the second at once.
@@ -72,10 +99,7 @@ async fn stop_on_ctrl_c(stop: CancellationToken) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if stop.is_cancelled() {
-            std::process::exit(i32::from(NOT_TRUSTED));
-        }
-        stop.cancel();
+        stop_or_give_up(&stop);
     }
 }
 
