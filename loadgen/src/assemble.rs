@@ -6,8 +6,8 @@ use measurement::{
     ledger::Phase,
     recorder::Recording,
     result::{
-        Bytes, Clients, Closing, Handshake, Layers, Process, Quic, QuicEnd, Requests, ScheduleReport, Status,
-        Trial,
+        Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
+        ScheduleReport, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };
@@ -15,7 +15,7 @@ use measurement::{
 use crate::{
     clients, conditions, judged,
     peers::{self, Lesson},
-    plan::VariantPlan,
+    plan::{Deflate, Http, VariantPlan},
     process::{Cores, Usage},
     socket::Books,
     target::stats::Stats,
@@ -186,7 +186,22 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         balanced: phases.unbalanced.is_empty() && books.check.mismatched == 0 && explained,
         header_overhead_per_update: (in_window > 0)
             .then(|| (received.overhead() + sent.overhead()) as f64 / in_window as f64),
+        window_segments: kernel_known.then_some(books.window_segments),
+        steady: steady(variant, books),
     }
+}
+
+/// Where lengths are the same each time: HTTP/1.1 of our own, counted at our own sockets.
+fn steady(variant: &VariantPlan, books: &Books) -> Option<Steady> {
+    let own = variant.peer.is_none() && !variant.counted_by_server();
+    (own && variant.options.http == Http::H1).then(|| {
+        let mut steady = books.steady;
+        if variant.options.deflate != Deflate::Off {
+            // The length of a compressed message decides how long its frame's head is.
+            steady.messages = Counted::default();
+        }
+        steady
+    })
 }
 
 /// The server's end of QUIC connections; `None` where it cannot be compared: it was not asked, or is somebody else's.
@@ -311,10 +326,15 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         let idle = evidence.before.as_ref();
         server.rss_per_client_bytes =
             idle.map(|idle| last.rss_bytes.saturating_sub(idle.rss_bytes) as f64 / clients);
+        if let (Some(first), Some(last)) = (from.syscalls, to.syscalls) {
+            server.syscalls_per_update = per_update(last.saturating_sub(first) as f64);
+        }
         if let (Some(first), Some(last)) = (&from.stats, &to.stats) {
             let calls = |stats: &Stats| stats.bytes.read_calls + stats.bytes.write_calls;
             server.socket_calls_per_update =
                 trial.bytes.quic.is_none().then(|| per_update((calls(last) - calls(first)) as f64)).flatten();
+            server.allocations_per_update = per_update((last.heap.count - first.heap.count) as f64);
+            server.allocated_bytes_per_update = per_update((last.heap.bytes - first.heap.bytes) as f64);
         }
         trial.server = server;
     }
@@ -332,8 +352,10 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     };
     because("floor", "no floor test was run beside this trial");
     because("reconnect_to_fresh", "no connection was cut on purpose");
-    because("server.allocations_per_update", "the build has no counting allocator");
-    because("loadgen.allocations_per_update", "the build has no counting allocator");
+    because("loadgen.allocations_per_update", "only the server's heap is watched");
+    if let Some(why) = &evidence.marks.uncounted {
+        because("server.syscalls_per_update", why);
+    }
     because("loadgen.publisher_cpu_seconds", "the publisher is a thread of the server");
     because("loadgen.rss_per_client_bytes", "earlier trials of the same process leave memory behind");
     if evidence.marks.to.is_none() {
@@ -342,6 +364,12 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     }
     if evidence.marks.to.is_some() && trial.server.cpu_seconds.is_none() {
         because("server", "the server's process is not known: no command and no pid, or it has gone");
+    }
+    if trial.server.allocations_per_update.is_none() {
+        because("server.allocations_per_update", "the server does not tell what it asks the heap for");
+    }
+    if trial.bytes.steady.is_none() {
+        because("bytes.steady", "fields are compressed or sealed, or the connections are not ours to count");
     }
     if trial.rearm_gap.is_none() {
         because("rearm_gap", "the clients do not ask again at once");
@@ -361,13 +389,15 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         trial.unavailable.insert(field.to_owned(), reason.to_owned());
     };
     if trial.bytes.quic.is_some() {
-        for field in ["bytes.kernel", "bytes.tcp_ip_estimate"] {
+        for field in ["bytes.kernel", "bytes.tcp_ip_estimate", "bytes.window_segments"] {
             because(field, "UDP has no TCP_INFO: bytes.quic holds what both ends of QUIC counted");
         }
         for field in ["server.socket_calls_per_update", "loadgen.socket_calls_per_update"] {
             because(field, "a call moves several datagrams, of several sessions");
         }
     } else if trial.bytes.tcp_ip_estimate.is_none() {
-        because("bytes.tcp_ip_estimate", "TCP_INFO was not told for the clients' sockets");
+        for field in ["bytes.tcp_ip_estimate", "bytes.window_segments"] {
+            because(field, "TCP_INFO was not told for the clients' sockets");
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! What happens during a run, as values. The runner sends them; one place prints them.
 
+use std::sync::Arc;
+
 use measurement::{ledger::Phase, result::Trial};
 
-use crate::plan::VariantPlan;
+use crate::{plan::VariantPlan, worker::Live};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub enum Event<'a> {
         connected: u64,
         /// Quotes of the window received.
         delivered: u64,
+        /// What the workers show of themselves; delays and bytes only to those who watch.
+        workers: &'a [Arc<Live>],
     },
     /// A trial ended.
     Ended {
@@ -49,4 +53,9 @@ pub enum Event<'a> {
 pub trait Listener {
     /// Takes one.
     fn event(&mut self, event: &Event<'_>);
+
+    /// Whether it wants to see delays and bytes while a trial runs.
+    fn watches(&self) -> bool {
+        false
+    }
 }

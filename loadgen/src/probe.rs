@@ -190,6 +190,7 @@ async fn listen(
         anchor: Anchor::now(),
         ramp_from_ns: started_ns,
         core: None,
+        watched: false,
     };
     let (stage, stages) = watch::channel(Stage::Connect);
     let live = Arc::new(Live::default());

@@ -95,12 +95,14 @@ impl Listener for Bar {
                 self.bar = Some(bar);
             }
             Event::Trial { order, variant } => self.whole.trial(*order, variant),
-            Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
-                let phase = phase.name();
-                bar.set_message(format!(
-                    "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
-                ));
-            }),
+            Event::Progress { phase, seconds, connected, delivered, workers: _ } => {
+                self.on_bar(|bar, heading| {
+                    let phase = phase.name();
+                    bar.set_message(format!(
+                        "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
+                    ));
+                })
+            }
             Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
                 bar.println(format!("{heading}: {}", outcome(trial)));
                 bar.inc(1);

@@ -54,7 +54,7 @@ impl Meter {
             // A message that was in before the last receipt belongs to that phase.
             self.phase = self.timeline.phase(at_ns);
         }
-        self.timeline.moved(at_ns, (received + sent) as usize);
+        self.timeline.moved(at_ns, received, sent);
         self.down.phase_mut(self.phase).socket_total += received;
         self.up.phase_mut(self.phase).socket_total += sent;
         if self.phase == Phase::Measure {

@@ -5,7 +5,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     io::{self, IoSlice},
     net::Shutdown,
     os::fd::{AsFd as _, BorrowedFd},
@@ -17,138 +17,24 @@ use std::{
 
 use measurement::{
     ledger::{Direction, KernelCheck, Phase},
-    result::{Kernel, Quic},
+    result::{Kernel, Quic, Steady},
 };
 use ticker::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use wire::{Bodies, Connection, Part, Sink, kernel::TcpInfo};
+use wire::{Bodies, Connection, kernel::TcpInfo};
 
 use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
+
+mod flow;
+
+use flow::Flow;
+pub use flow::Unit;
 
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
 
 /// The state of a socket that was reset, or closed by both sides (`linux/tcp_states.h`).
 const TCP_CLOSE: u8 = 7;
-
-/// One whole message in the byte stream, before it is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// CLOCK_MONOTONIC nanoseconds after the read that completed it.
-    pub stamp_ns: u64,
-    /// The phase that its bytes are counted in.
-    pub phase: Phase,
-    /// Its bytes, payload and application framing.
-    pub body_bytes: u64,
-}
-
-/// One direction of a connection.
-#[derive(Debug, Default)]
-struct Flow {
-    bytes: Direction,
-    phase: Phase,
-    /// Whether nothing is half-way, so that the phase may change.
-    at_boundary: bool,
-    units: VecDeque<Unit>,
-    /// Bytes moved that no layer has yet: what follows in this read, and an event whose end is still to come.
-    uncounted: u64,
-    /// Instant of the current call and the phase it falls in.
-    stamp_ns: u64,
-    current: Phase,
-    calls: u64,
-    /// Body bytes of a message that has not ended.
-    open_body: u64,
-    /// Bytes below TLS less bytes above it, by phase. Below zero where a record was read in the phase before.
-    records: [i64; 4],
-}
-
-impl Flow {
-    fn new() -> Self {
-        Self { at_boundary: true, ..Self::default() }
-    }
-
-    fn moved(&mut self, bytes: usize, at_ns: u64, phase: Phase) {
-        self.calls += u64::from(phase == Phase::Measure);
-        self.stamp_ns = at_ns;
-        self.current = phase;
-        self.uncounted += bytes as u64;
-        if self.at_boundary {
-            self.phase = phase;
-        }
-        self.bytes.phase_mut(self.phase).socket_total += bytes as u64;
-        self.at_boundary = false;
-    }
-
-    /// Under TLS: `below` bytes moved where `above` bytes did.
-    fn sealed(&mut self, below: u64, above: usize, at_ns: u64, phase: Phase) {
-        if above == 0 && self.at_boundary {
-            self.phase = phase;
-            self.current = phase;
-            self.stamp_ns = at_ns;
-        }
-        self.records[self.phase as usize] += below as i64 - above as i64;
-    }
-
-    /// Puts what TLS added into its layer. Bytes taken in one phase of a record that was read in the phase
-    /// before are a debt of that phase.
-    fn unseal(&mut self) {
-        for index in (1..self.records.len()).rev() {
-            let debt = self.records[index].min(0);
-            self.records[index] -= debt;
-            self.records[index - 1] += debt;
-        }
-        for (phase, records) in Phase::ALL.into_iter().zip(std::mem::take(&mut self.records)) {
-            // The handshake makes the first phase's sum positive; if not, the kernel's count will differ.
-            let layers = self.bytes.phase_mut(phase);
-            layers.tls += records.max(0).unsigned_abs();
-            layers.socket_total += records.max(0).unsigned_abs();
-        }
-    }
-
-    /// A decoded message says how much of its body is payload; the rest is application framing.
-    fn claim(&mut self, payload_bytes: u64) -> Option<Unit> {
-        // More payload than body: what was decoded is not the message that was scanned.
-        let unit = self.units.pop_front_if(|unit| payload_bytes <= unit.body_bytes)?;
-        let layers = self.bytes.phase_mut(unit.phase);
-        layers.payload += payload_bytes;
-        layers.app_framing += unit.body_bytes - payload_bytes;
-        Some(unit)
-    }
-}
-
-impl Sink for Flow {
-    #[inline]
-    fn count(&mut self, part: Part, bytes: usize) {
-        let bytes = bytes as u64;
-        self.uncounted = self.uncounted.saturating_sub(bytes);
-        let layers = self.bytes.phase_mut(self.phase);
-        match part {
-            Part::Headers => layers.headers += bytes,
-            Part::TransportFraming => layers.transport_framing += bytes,
-            Part::AppFraming => layers.app_framing += bytes,
-            // Claimed as payload and framing when the message is decoded.
-            Part::Body => self.open_body += bytes,
-        }
-    }
-
-    #[inline]
-    fn message(&mut self, body_bytes: u64) {
-        self.open_body = 0;
-        self.units.push_back(Unit { stamp_ns: self.stamp_ns, phase: self.phase, body_bytes });
-    }
-
-    #[inline]
-    fn boundary(&mut self) {
-        if self.uncounted == 0 {
-            self.at_boundary = true;
-        } else if self.phase != self.current {
-            // The rest of this read begins with a new message: it belongs to the new phase.
-            self.bytes.phase_mut(self.phase).socket_total -= self.uncounted;
-            self.phase = self.current;
-            self.bytes.phase_mut(self.phase).socket_total += self.uncounted;
-        }
-    }
-}
 
 /// What is known of a connection's bytes.
 #[derive(Debug)]
@@ -203,6 +89,8 @@ pub struct Books {
     pub kernel: Kernel,
     /// Connections held against the kernel.
     pub check: KernelCheck,
+    /// Heads and framing without the digits that grow.
+    pub steady: Steady,
     /// Messages that were scanned but not decoded, or the other way round.
     pub unclaimed: u64,
     /// Reads and writes of the measure phase that moved bytes.
@@ -230,6 +118,7 @@ impl Books {
         self.kernel.segments_out += other.kernel.segments_out;
         self.kernel.retransmitted += other.kernel.retransmitted;
         self.check.merge(other.check);
+        self.steady.merge(&other.steady);
         self.unclaimed += other.unclaimed;
         self.calls += other.calls;
         self.window_segments += other.window_segments;
@@ -352,9 +241,13 @@ impl Socket {
         }
         tap.down.unseal();
         tap.up.unseal();
+        let mut steady = tap.down.steady;
+        // What clients say is no push.
+        steady.merge(&Steady { messages: Default::default(), ..tap.up.steady });
         let mut books = Books {
             received: tap.down.bytes,
             sent: tap.up.bytes,
+            steady,
             unclaimed,
             calls: tap.down.calls + tap.up.calls,
             congestion_controls: self.with_fd(wire::kernel::congestion_control).into_iter().collect(),
@@ -395,7 +288,7 @@ impl Wire {
     fn received(&self, bytes: &[u8]) {
         let at_ns = clock::now_ns();
         let phase = self.0.timeline.phase(at_ns);
-        self.0.timeline.moved(at_ns, bytes.len());
+        self.0.timeline.moved(at_ns, bytes.len() as u64, 0);
         let tap = &mut *self.0.tap.borrow_mut();
         self.0.with_fd(|fd| tap.enter(phase, fd));
         tap.down.moved(bytes.len(), at_ns, phase);
@@ -411,7 +304,7 @@ impl Wire {
     fn sent(&self, mut bytes: usize, pieces: &[IoSlice<'_>]) {
         let at_ns = clock::now_ns();
         let phase = self.0.timeline.phase(at_ns);
-        self.0.timeline.moved(at_ns, bytes);
+        self.0.timeline.moved(at_ns, 0, bytes as u64);
         let tap = &mut *self.0.tap.borrow_mut();
         self.0.with_fd(|fd| tap.enter(phase, fd));
         tap.up.moved(bytes, at_ns, phase);

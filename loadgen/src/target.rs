@@ -9,6 +9,7 @@ use crate::{
     endpoint::{Endpoint, EndpointError},
     plan::VariantPlan,
     process::{self, Cores, Usage},
+    syscalls::{Syscalls, Uncounted},
 };
 
 mod peer;
@@ -97,6 +98,15 @@ impl Target {
             Self::Reference(reference) => process::usage(reference.pid),
             Self::Peer(peer) => process::usage_of_tree(peer.pid?),
         }
+    }
+
+    /// Counts its system calls from now on.
+    pub fn syscalls(&self) -> Result<Syscalls, Uncounted> {
+        let pid = match self {
+            Self::Reference(reference) => Some(reference.pid),
+            Self::Peer(peer) => peer.pid,
+        };
+        Syscalls::of(pid.ok_or(Uncounted::NoProcess)?)
     }
 
     /// Tells the server when to publish. Somebody else's publishes as it likes.

@@ -16,12 +16,21 @@ pub struct Timeline {
     from_ns: Cell<u64>,
     to_ns: Cell<u64>,
     bytes_by_second: RefCell<Vec<u64>>,
+    received: Cell<u64>,
+    sent: Cell<u64>,
 }
 
 impl Default for Timeline {
     fn default() -> Self {
         let unknown = || Cell::new(u64::MAX);
-        Self { t0_ns: unknown(), from_ns: unknown(), to_ns: unknown(), bytes_by_second: RefCell::default() }
+        Self {
+            t0_ns: unknown(),
+            from_ns: unknown(),
+            to_ns: unknown(),
+            bytes_by_second: RefCell::default(),
+            received: Cell::default(),
+            sent: Cell::default(),
+        }
     }
 }
 
@@ -35,14 +44,21 @@ impl Timeline {
         *self.bytes_by_second.borrow_mut() = vec![0; seconds as usize];
     }
 
-    /// `bytes` moved either way at `at_ns`.
+    /// So many bytes came and went at `at_ns`.
     #[inline]
-    pub fn moved(&self, at_ns: u64, bytes: usize) {
+    pub fn moved(&self, at_ns: u64, received: u64, sent: u64) {
+        self.received.set(self.received.get() + received);
+        self.sent.set(self.sent.get() + sent);
         if let Some(since) = at_ns.checked_sub(self.from_ns.get())
             && let Some(second) = self.bytes_by_second.borrow_mut().get_mut((since / SECOND_NS) as usize)
         {
-            *second += bytes as u64;
+            *second += received + sent;
         }
+    }
+
+    /// Bytes that came and went since the first connection.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.received.get(), self.sent.get())
     }
 
     /// Bytes that moved in each second of the window.

@@ -21,6 +21,7 @@ use crate::{
     judged, peers,
     plan::VariantPlan,
     process::{self, Cores, Usage},
+    syscalls::Syscalls,
     target::{Target, TargetError, stats::Stats},
     worker::{self, Found, Job, Live, Stage},
 };
@@ -83,6 +84,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     };
     let before = target.usage();
     let ipv6 = target.endpoint().address.is_ipv6();
+    let syscalls = target.syscalls();
     let machine = Counters::now();
     let mut crew = match Crew::start(variant, setting, &target) {
         Ok(crew) => crew,
@@ -90,7 +92,11 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
             return assemble::failed(variant, started_at, format!("failed to start workers: {error}"));
         }
     };
-    let mut marks = Marks::default();
+    let (syscalls, uncounted) = match syscalls {
+        Ok(syscalls) => (Some(syscalls), None),
+        Err(why) => (None, Some(why.to_string())),
+    };
+    let mut marks = Marks { syscalls, uncounted, ..Marks::default() };
     let ended = crew.phases(&mut target, setting, &mut marks).await;
     let dead = matches!(ended, Err(Interruption::Target(_)));
     let window_ns = crew.close(ended.is_err());
@@ -149,6 +155,10 @@ pub struct Clocks {
 pub struct Marks {
     /// The server's counters at the end of the connect phase.
     pub connected_stats: Option<Stats>,
+    /// The running count of the server's system calls.
+    pub syscalls: Option<Syscalls>,
+    /// Why there is none.
+    pub uncounted: Option<String>,
     /// At the start of the window.
     pub from: Option<Mark>,
     /// At its end.
@@ -166,17 +176,20 @@ pub struct Mark {
     pub loadgen: Option<Usage>,
     /// The server's counters.
     pub stats: Option<Stats>,
+    /// System calls of the server.
+    pub syscalls: Option<u64>,
     /// The whole machine.
     pub machine: Counters,
 }
 
 impl Mark {
-    async fn read(target: &Target) -> Self {
+    async fn read(target: &Target, syscalls: Option<&Syscalls>) -> Self {
         Self {
             at_ns: clock::now_ns(),
             server: target.usage(),
             loadgen: process::usage(std::process::id()),
             stats: target.stats().await,
+            syscalls: syscalls.and_then(Syscalls::read),
             machine: Counters::now(),
         }
     }
@@ -236,6 +249,7 @@ impl Crew {
                 anchor: setting.anchor,
                 ramp_from_ns: started_ns,
                 core: setting.cores.loadgen.get(number as usize).copied(),
+                watched: setting.listener.watches(),
             };
             let live = Arc::new(Live::default());
             crew.threads.push(worker::spawn(job, stages.clone(), Arc::clone(&live))?);
@@ -270,9 +284,9 @@ impl Crew {
         self.stage.send_replace(Stage::Run { t0_ns });
         self.t0_ns = Some(t0_ns);
         self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, || false).await?;
-        marks.from = Some(Mark::read(target).await);
+        marks.from = Some(Mark::read(target, marks.syscalls.as_ref()).await);
         self.wait(target, setting, Phase::Measure, t0_ns + window.end, || false).await?;
-        marks.to = Some(Mark::read(target).await);
+        marks.to = Some(Mark::read(target, marks.syscalls.as_ref()).await);
         let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
         let seqs = self.frame.seqs();
         let expected: u64 =
@@ -316,6 +330,7 @@ impl Crew {
                 seconds: (now_ns - self.started_ns) as f64 / 1e9,
                 connected: self.connected(),
                 delivered: self.delivered(),
+                workers: &self.lives,
             });
             tokio::select! {
                 () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}

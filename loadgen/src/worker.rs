@@ -8,10 +8,7 @@ use std::{
     io,
     ops::Range,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -37,8 +34,10 @@ use crate::{
 };
 
 mod error;
+mod live;
 
 pub use error::ClientError;
+pub use live::Live;
 
 /// How often the event loop is asked how late it is.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
@@ -85,25 +84,12 @@ pub struct Job {
     pub ramp_from_ns: u64,
     /// The core to stay on.
     pub core: Option<u32>,
+    /// Whether somebody looks at [`Live::glimpse`].
+    pub watched: bool,
 }
 
 /// Takes a message and its type.
 pub type Listening = Arc<dyn Fn(&[u8], Option<&str>) + Send + Sync>;
-
-/// Live counts of one worker, for progress and for the end of the drain.
-#[derive(Debug, Default)]
-pub struct Live {
-    /// Clients whose stream stands.
-    pub connected: AtomicU64,
-    /// Clients that could not connect.
-    pub failed: AtomicU64,
-    /// Quotes of the window received.
-    pub delivered: AtomicU64,
-    /// Connections lost unexpectedly.
-    pub disconnected: AtomicU64,
-    /// Connections opened again after the server closed them between two requests.
-    pub reconnected: AtomicU64,
-}
 
 /// What a worker found.
 pub struct Found {
@@ -194,6 +180,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     });
     let driver = tokio::task::spawn_local(Rc::clone(&worker.pacer).drive());
     let probe = tokio::task::spawn_local(probe(Rc::clone(&worker)));
+    let show = tokio::task::spawn_local(live::show(Rc::clone(&worker)));
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..worker.job.clients.len() {
         tasks.spawn_local(clients::run(Client {
@@ -210,7 +197,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     }
     probe.abort();
     driver.abort();
-    let _ = (probe.await, driver.await);
+    show.abort();
+    let _ = (probe.await, driver.await, show.await);
     let worker =
         Rc::into_inner(worker).ok_or_else(|| io::Error::other("a client task outlived its worker"))?;
     let mut recorder = worker.recorder.into_inner();

@@ -120,7 +120,8 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["run", "tickr"], &["ticker"]);
     check(&["run", "ticker", "--out", "file"], &["file/ticker"]);
     check(&["run", "ticker", "--only", "pigeon"], &["pigeon"]);
-    check(&["run", "ticker", "--live"], &["--live", "not supported"]);
+    check(&["run", "ticker", "--live"], &["--live needs a terminal", "leave --live out"]);
+    check(&["run", "ticker", "--live", "--quiet"], &["--live", "cannot be used with"]);
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
     check(&["history", "show"], &["history", "not supported"]);

@@ -167,7 +167,6 @@ fn transports() {
 fn unsupported() {
     let top = with_push(&[
         ("link", "[link]\nrtt = \"50ms\""),
-        ("gate", "[[gate]]\nvariant = \"a\"\nbelow = \"50ms\""),
         ("phase", "[[phase]]\nclients = 5"),
         ("claim", "[[claim]]\ntext = \"x\""),
         ("workload", "[workload]\nkind = \"chat\""),

@@ -60,7 +60,7 @@ pub fn has_tail(distinct: u64, q: f64) -> bool {
 }
 
 /// A distribution being recorded: the histogram, the exact mean, and what did not fit.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Recorder {
     hdr: Hdr<u64>,
     sum_ns: u128,
@@ -97,6 +97,17 @@ impl Recorder {
         self.sum_ns += other.sum_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
         self.clipped += other.clipped;
+    }
+
+    /// Forgets all samples. Does not allocate.
+    pub fn clear(&mut self) {
+        self.hdr.reset();
+        (self.sum_ns, self.max_ns, self.clipped) = (0, 0, 0);
+    }
+
+    /// The sum of all samples in nanoseconds, exact.
+    pub fn sum_ns(&self) -> u128 {
+        self.sum_ns
     }
 
     /// Number of samples.

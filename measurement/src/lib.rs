@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod gate;
+pub mod glimpse;
 pub mod histogram;
 pub mod learn;
 pub mod ledger;

@@ -308,6 +308,11 @@ impl Recorder {
         }
     }
 
+    /// The delays so far.
+    pub fn delay(&self) -> &Durations {
+        &self.sums.delay
+    }
+
     /// Quotes of the window that were received, over all clients.
     pub fn delivered(&self) -> u64 {
         self.sums.counts.delivered_once

@@ -13,7 +13,7 @@ mod closing;
 mod findings;
 mod sockets;
 
-pub use bytes::{Bytes, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays};
+pub use bytes::{Bytes, Counted, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays, Steady};
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use sockets::{SocketOptions, Sockets};
@@ -462,6 +462,12 @@ pub struct Process {
     pub write_stalls: Option<u64>,
     /// Heap allocations per delivered update.
     pub allocations_per_update: Option<f64>,
+    /// Bytes of these per delivered update, growth of those that were enlarged included.
+    #[serde(default)]
+    pub allocated_bytes_per_update: Option<f64>,
+    /// System calls of all threads per delivered update.
+    #[serde(default)]
+    pub syscalls_per_update: Option<f64>,
     /// Time spent runnable but not running, as a share of the window and the cores.
     pub run_delay_share: Option<f64>,
     /// Cores the process was pinned to.

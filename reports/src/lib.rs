@@ -25,6 +25,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
+pub use markdown::escape as escape_markdown;
 pub use terminal::terminal_table;
 
 /// What can go wrong with a report.
@@ -136,6 +137,25 @@ pub fn render_comparison(
     write(&folder.join("comparison.md"), compare::markdown(comparison).as_bytes())?;
     write(&folder.join("junit.xml"), compare::junit(comparison, undecided_fails).as_bytes())?;
     write(&folder.join("comparison.html"), compare::page(comparison, base, candidate)?.as_bytes())
+}
+
+/// Writes `junit.xml` into a run's folder: a case for each gate, and for each gating metric of a comparison.
+pub fn render_junit(
+    result: &RunResult,
+    judged: &[gates::Judged],
+    comparison: Option<&compare::Comparison>,
+    undecided_fails: bool,
+    folder: &Path,
+) -> Result<PathBuf, ReportError> {
+    let mut cases = gates::cases(judged);
+    cases
+        .extend(comparison.map(|comparison| compare::cases(comparison, undecided_fails)).unwrap_or_default());
+    write(&folder.join("junit.xml"), junit::document(&result.scenario.title, &cases).as_bytes())
+}
+
+/// The run's summary as Markdown.
+pub fn summary_markdown(result: &RunResult) -> String {
+    markdown::summary(result)
 }
 
 /// Writes a file whole or not at all.

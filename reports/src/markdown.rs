@@ -48,7 +48,7 @@ pub(crate) fn summary(result: &RunResult) -> String {
 }
 
 /// Text that stays text: neither markup nor a table's end.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
         match c {

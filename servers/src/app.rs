@@ -13,6 +13,7 @@ use ticker::Transport;
 #[cfg(feature = "quic")]
 use crate::quic::Books;
 use crate::{
+    allocations,
     identity::Identity,
     log::Log,
     publisher::Progress,
@@ -97,6 +98,7 @@ impl App {
             newest_seq: self.log.last(),
             gaps: self.log.gaps(),
             publisher,
+            heap: allocations::now(),
             transports: Transport::ALL.into_iter().map(of).collect(),
             ..Stats::default()
         };

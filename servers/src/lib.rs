@@ -3,6 +3,7 @@
 //! A server takes a bound listener, settings, the instant to start at and the instant to stop at: [`serve`].
 //! It knows nothing of scenarios, load generators or reports; [`stats::Stats`] is all that it tells of itself.
 
+pub mod allocations;
 pub mod cli;
 pub mod conditions;
 pub mod control;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::Tally;
 
+use crate::allocations::Allocations;
+
 /// All figures of one server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -30,6 +32,9 @@ pub struct Stats {
     pub publisher: PublisherStats,
     /// The options of the newest accepted socket; `nodelay` is false once any socket lacked it.
     pub socket: SocketStats,
+    /// The heap, of the whole process, this answer included.
+    #[serde(default)]
+    pub heap: Allocations,
     /// By the transport's name.
     pub transports: BTreeMap<String, TransportStats>,
     /// QUIC, which is UDP and in none of the figures above; null unless the server listens for it.
@@ -215,8 +220,8 @@ impl Stats {
         text
     }
 
-    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 20] {
-        let Self { connections, bytes, identity, gaps, .. } = self;
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 22] {
+        let Self { connections, bytes, identity, gaps, heap, .. } = self;
         let counter = |name, help, value| (name, "counter", help, value as f64);
         let gauge = |name, help, value| (name, "gauge", help, value as f64);
         [
@@ -255,6 +260,8 @@ impl Stats {
             ),
             counter("gaps_served_total", "Snapshots served with a gap.", gaps.served),
             counter("gap_quotes_total", "Quotes lost in gaps.", gaps.quotes),
+            counter("allocations_total", "Calls for memory.", heap.count),
+            counter("allocated_bytes_total", "Bytes asked for in them.", heap.bytes),
             (
                 "publisher_max_lag_seconds",
                 "gauge",

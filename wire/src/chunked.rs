@@ -86,7 +86,7 @@ impl Chunked {
 
     /// Scans a chunk head up to its end or that of the bytes.
     fn head(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, ScanError> {
-        let mut used = 0;
+        let (mut used, mut digits) = (0, 0);
         while used < bytes.len() {
             // An extension may be long: up to its LF no byte of it matters.
             let taken = if let State::Extension { .. } = self.state {
@@ -95,7 +95,9 @@ impl Chunked {
                 1
             };
             self.lengthen(taken)?;
-            self.state = next_of_head(self.state, bytes[used + taken - 1])?;
+            let byte = bytes[used + taken - 1];
+            digits += usize::from(matches!(self.state, State::Size { .. }) && byte.is_ascii_hexdigit());
+            self.state = next_of_head(self.state, byte)?;
             used += taken;
             if matches!(self.state, State::Data { .. } | State::Trailer { .. }) {
                 self.head_len = 0;
@@ -103,6 +105,7 @@ impl Chunked {
             }
         }
         sink.count(Part::TransportFraming, used);
+        sink.length_digits(digits);
         Ok(used)
     }
 

@@ -30,6 +30,7 @@ pub(crate) enum Start {
 pub(crate) enum Method {
     Head,
     Connect,
+    Get,
     Other,
 }
 
@@ -38,6 +39,8 @@ pub(crate) enum Method {
 pub(crate) struct Head {
     pub(crate) start: Start,
     pub(crate) fields: Fields,
+    /// Its bytes without the digits that grow with what they count; see [`Sink::head`].
+    pub(crate) steady_bytes: u64,
 }
 
 /// Reads one head after another.
@@ -49,12 +52,14 @@ pub(crate) struct HeadReader {
     /// Bytes of the head at hand.
     len: usize,
     start: Option<Start>,
+    /// Digits in the request line that grow with what they count.
+    digits: usize,
     fields: Fields,
 }
 
 impl HeadReader {
     pub(crate) fn new(side: Side) -> Self {
-        Self { side, line: Vec::new(), len: 0, start: None, fields: Fields::default() }
+        Self { side, line: Vec::new(), len: 0, start: None, digits: 0, fields: Fields::default() }
     }
 
     /// Whether no head has begun.
@@ -110,15 +115,20 @@ impl HeadReader {
             (None, []) if self.side == Side::Client => Ok(None),
             (None, line) => {
                 self.start = Some(match self.side {
-                    Side::Client => request_line(line)?,
+                    Side::Client => {
+                        self.digits = digits_of_query(line);
+                        request_line(line)?
+                    }
                     Side::Server => status_line(line)?,
                 });
                 Ok(None)
             }
             (Some(start), []) => {
-                self.len = 0;
+                let fields = std::mem::take(&mut self.fields);
+                let digits = std::mem::take(&mut self.digits) + fields.growing_digits;
+                let steady_bytes = (std::mem::take(&mut self.len) - digits) as u64;
                 self.start = None;
-                Ok(Some(Head { start, fields: std::mem::take(&mut self.fields) }))
+                Ok(Some(Head { start, fields, steady_bytes }))
             }
             (Some(_), line) => self.fields.read(line).map(|()| None),
         }
@@ -132,11 +142,23 @@ fn request_line(line: &[u8]) -> Result<Start, ScanError> {
             Ok(Start::Request(match method {
                 b"HEAD" => Method::Head,
                 b"CONNECT" => Method::Connect,
+                b"GET" => Method::Get,
                 _ => Method::Other,
             }))
         }
         _ => Err(ScanError::RequestLine { found: excerpt(line) }),
     }
+}
+
+/// Digits of the query's values that are numbers and nothing else: cursors.
+fn digits_of_query(line: &[u8]) -> usize {
+    let target = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    let Some(from) = memchr(b'?', target) else { return 0 };
+    let values = target[from + 1..].split(|&byte| byte == b'&').filter_map(|parameter| {
+        let (_, value) = parameter.split_at(memchr(b'=', parameter)?);
+        Some(&value[1..])
+    });
+    values.filter(|value| value.iter().all(u8::is_ascii_digit)).map(<[u8]>::len).sum()
 }
 
 fn status_line(line: &[u8]) -> Result<Start, ScanError> {
@@ -184,12 +206,35 @@ mod tests {
         let check = |side, head: &str, start| {
             assert_eq!(read(side, head.as_bytes()).unwrap().map(|head| head.start), Some(start), "{head:?}");
         };
-        check(Side::Client, "GET / HTTP/1.1\r\n\r\n", Start::Request(Method::Other));
+        check(Side::Client, "GET / HTTP/1.1\r\n\r\n", Start::Request(Method::Get));
+        check(Side::Client, "POST / HTTP/1.1\r\n\r\n", Start::Request(Method::Other));
         check(Side::Client, "\r\n\r\nHEAD /a?b HTTP/1.0\r\nHost: x\r\n\r\n", Start::Request(Method::Head));
         check(Side::Client, "CONNECT a:1 HTTP/1.1\n\n", Start::Request(Method::Connect));
         check(Side::Server, "HTTP/1.1 200 OK\r\n\r\n", Start::Response { status: 200 });
         check(Side::Server, "HTTP/1.1 304\n\n", Start::Response { status: 304 });
         check(Side::Server, "HTTP/1.0 404 \r\nA: b\n\r\n", Start::Response { status: 404 });
+    }
+
+    #[test]
+    fn digits_that_grow_are_left_out_of_the_steady_length() {
+        let check = |side, line: &str, field: &str, digits: usize| {
+            let head = format!("{line}\r\n{field}\r\n\r\n");
+            let found = read(side, head.as_bytes()).unwrap().unwrap().steady_bytes;
+            assert_eq!(found, (head.len() - digits) as u64, "{head:?}");
+        };
+        let get = |query: &str| format!("GET /quotes{query} HTTP/1.1");
+        check(Side::Client, &get("?after=123"), "Host: a", 3);
+        check(Side::Client, &get("?after=123&mode=latest&n=4"), "Host: a", 4);
+        check(Side::Client, &get("?sid=12ab&t=q0000001&x&y="), "Host: a", 0);
+        check(Side::Client, &get("/12"), "Host: 127.0.0.1:40001", 5);
+        check(Side::Client, &get(""), "Host: [::1]:80", 2);
+        check(Side::Client, &get(""), "Referer: http://127.0.0.1:40001/", 5);
+        check(Side::Client, &get(""), "origin: http://localhost", 0);
+        check(Side::Client, &get(""), "If-None-Match: W/\"17\"", 2);
+        check(Side::Client, &get(""), "If-None-Match: \"17ab\"", 2);
+        check(Side::Server, "HTTP/1.1 200 OK", "content-length: 1024", 4);
+        check(Side::Server, "HTTP/1.1 200 OK", "etag: \"9\"", 1);
+        check(Side::Server, "HTTP/1.1 200 OK", "cache-control: max-age=60", 0);
     }
 
     #[test]

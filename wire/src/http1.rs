@@ -11,7 +11,7 @@ use crate::content::{Bodies, Content};
 use crate::fields::Coding;
 use crate::head::{Head, HeadReader, Method, Side, Start};
 use crate::websocket::Frames;
-use crate::{ScanError, Sink};
+use crate::{HeadKind, ScanError, Sink};
 
 /// Scans both directions of one connection.
 ///
@@ -118,6 +118,8 @@ impl Http1 {
             if let Some(head) = head {
                 if let Start::Request(method) = head.start {
                     self.asked.push_back(method);
+                    let get = method == Method::Get;
+                    sink.head(if get { HeadKind::Get } else { HeadKind::OtherRequest }, head.steady_bytes);
                 }
                 self.up.go_on(after_request(&head)?, &head, sink);
             }
@@ -130,7 +132,8 @@ impl Http1 {
             let (used, head) = self.down.scan(bytes, sink)?;
             bytes = &bytes[used..];
             if let Some(head) = head {
-                let next = self.after_response(&head)?;
+                let (next, kind) = self.after_response(&head)?;
+                sink.head(kind, head.steady_bytes);
                 self.down.go_on(next, &head, sink);
             }
         }
@@ -138,21 +141,33 @@ impl Http1 {
     }
 
     /// What follows a response's head (RFC 9112 section 6.3, in its order).
-    fn after_response(&mut self, head: &Head) -> Result<Next, ScanError> {
+    fn after_response(&mut self, head: &Head) -> Result<(Next, HeadKind), ScanError> {
         let status = match head.start {
             Start::Response { status } => status,
-            Start::Request(_) => return Ok(Next::Head),
+            Start::Request(_) => return Ok((Next::Head, HeadKind::OtherResponse)),
         };
         if matches!(status, 100 | 102..=199) {
-            return Ok(Next::Head);
+            return Ok((Next::Head, HeadKind::OtherResponse));
         }
         // A response that no request asked for, a 408 say, is read as one to GET.
         let method = self.asked.pop_front().unwrap_or(Method::Other);
+        let next = self.after_status(head, status, method)?;
+        let kind = match (&next, method) {
+            (Next::Body(_), Method::Get) => HeadKind::Content,
+            (Next::Head, Method::Get) => HeadKind::NoContent,
+            (Next::Frames, _) | (_, Method::Head | Method::Connect | Method::Other) => {
+                HeadKind::OtherResponse
+            }
+        };
+        Ok((next, kind))
+    }
+
+    fn after_status(&mut self, head: &Head, status: u16, method: Method) -> Result<Next, ScanError> {
         match (status, method) {
             (101, _) => self.switch_up(head).map(|()| Next::Frames),
             (200..=299, Method::Connect) => Err(ScanError::Tunnel),
             (204 | 304, _) | (_, Method::Head) => Ok(Next::Head),
-            (_, Method::Connect | Method::Other) => {
+            (_, Method::Connect | Method::Get | Method::Other) => {
                 Ok(match (head.fields.coding, head.fields.content_length) {
                     (Some(Coding::Chunked), _) => Next::Body(Framing::Chunked(Chunked::default())),
                     (Some(Coding::Other), _) | (None, None) => Next::Body(Framing::UntilClose),

@@ -62,4 +62,25 @@ pub trait Sink {
     /// An SSE event that fills a chunk to its end is followed by the chunk's line end first, so that the chunk
     /// stays whole. A WebSocket control frame inside a fragmented message is not followed by a boundary.
     fn boundary(&mut self);
+    /// A head of HTTP/1.1 ended with the last counted byte. `bytes` is its length without the digits that grow with
+    /// what they count: a content length, an entity tag, a cursor in the target's query, a port. So heads of one
+    /// kind from one program are equally long.
+    fn head(&mut self, _kind: HeadKind, _bytes: u64) {}
+    /// So many of the [`Part::TransportFraming`] counted last are digits of a chunk's length.
+    fn length_digits(&mut self, _digits: usize) {}
+}
+
+/// What a head of HTTP/1.1 opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeadKind {
+    /// A GET request.
+    Get,
+    /// A request with another method.
+    OtherRequest,
+    /// An answer to GET with content.
+    Content,
+    /// An answer to GET without content: 204, 304, or a length of 0.
+    NoContent,
+    /// An answer to another method, or a switch of protocols.
+    OtherResponse,
 }

@@ -1,5 +1,7 @@
 //! The ledger's attribution to phases and layers, and a real socket that takes and gives bytes in pieces.
 
+use wire::{HeadKind, Part, Sink as _};
+
 use super::*;
 
 fn flow_at(phase: Phase, bytes: usize) -> Flow {
@@ -125,4 +127,28 @@ async fn partial_writes_and_reads_are_counted_as_they_moved_and_the_kernel_agree
     assert_eq!((books.check.checked, books.check.mismatched, books.unclaimed), (1, 0, 0), "{books:?}");
     let received = books.received.phase(Phase::Connect);
     assert_eq!(received.payload + received.app_framing, (1..400).sum::<u64>() + 70_000);
+}
+
+#[test]
+fn steady_lengths_are_those_of_the_window_and_of_the_first_heads() {
+    let mut flow = flow_at(Phase::Connect, 30);
+    flow.count(Part::Headers, 30);
+    flow.head(HeadKind::Content, 28);
+    flow.boundary();
+    flow.moved(60, 8, Phase::Measure);
+    // A chunk with a message, one with a heartbeat, and a second head.
+    flow.count(Part::TransportFraming, 4);
+    flow.length_digits(2);
+    flow.count(Part::Body, 20);
+    flow.message(20);
+    flow.count(Part::TransportFraming, 2);
+    flow.boundary();
+    flow.count(Part::TransportFraming, 4);
+    flow.boundary();
+    flow.count(Part::Headers, 30);
+    flow.head(HeadKind::NoContent, 29);
+    flow.boundary();
+    let one = |bytes| measurement::result::Counted { count: 1, bytes };
+    assert_eq!((flow.steady.opening_responses, flow.steady.messages), (one(28), one(4)));
+    assert_eq!((flow.steady.empty_responses, flow.steady.responses.count), (one(29), 0));
 }

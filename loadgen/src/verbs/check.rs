@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use measurement::result::{Model, ModelKind};
+use measurement::{
+    gate::{Gate, Limit},
+    metrics,
+    result::{Model, ModelKind},
+};
 
 use super::{printed, table, write_table};
 use crate::{
@@ -69,10 +73,29 @@ fn print(
         thousands(needs.ports),
         limit(limits.ports),
     )?;
+    for gate in &plan.gates {
+        writeln!(out, "Gate: {}: {}", gate.variant, gate_words(gate))?;
+    }
     for note in notes(plan, cores) {
         writeln!(out, "Note: {note}")?;
     }
     Ok(())
+}
+
+fn gate_words(gate: &Gate) -> String {
+    let unit = metrics::find(&gate.metric).map_or("", |metric| metric.unit);
+    let value = |value: f64| match unit {
+        "us" => written(Duration::from_secs_f64(value / 1e6)),
+        "share" => format!("{} %", value * 100.0),
+        unit => format!("{value} {unit}").trim_end().to_owned(),
+    };
+    let limit = match gate.limit {
+        Limit::Below(most) => format!("below {}", value(most)),
+        Limit::Above(least) => format!("above {}", value(least)),
+        Limit::Equals(exactly) => format!("equal to {}", value(exactly)),
+        Limit::MaxIncrease(share) => format!("at most {} % worse than the baseline", share * 100.0),
+    };
+    format!("{} {limit}", gate.metric)
 }
 
 fn variants(plan: &Plan, out: &mut impl Write) -> io::Result<()> {

@@ -60,7 +60,7 @@ fn beside(candidate: &Path, base: &RunResult) -> PathBuf {
     folder.unwrap_or(Path::new("")).join(format!("comparison-with-{id}"))
 }
 
-fn exit_code(verdict: Verdict, on_inconclusive: Option<OnInconclusive>) -> u8 {
+pub(super) fn exit_code(verdict: Verdict, on_inconclusive: Option<OnInconclusive>) -> u8 {
     match (verdict, on_inconclusive) {
         (Verdict::Unresolved | Verdict::Inconclusive, Some(OnInconclusive::Fail)) => 1,
         (Verdict::Unresolved | Verdict::Inconclusive, Some(OnInconclusive::Pass)) => 0,
@@ -69,7 +69,7 @@ fn exit_code(verdict: Verdict, on_inconclusive: Option<OnInconclusive>) -> u8 {
 }
 
 /// What is worse, or could not be judged, as lines beside a check.
-fn annotations(comparison: &Comparison) -> Vec<Annotation> {
+pub(super) fn annotations(comparison: &Comparison) -> Vec<Annotation> {
     let annotation = |(variant, row): (&str, &compare::Row)| {
         let level = match row.verdict? {
             Verdict::Regression | Verdict::Invalid if row.gates => Level::Error,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use measurement::metrics;
+use measurement::metrics::{self, Comparison};
 use ticker::Transport;
 
 use super::{printed, table, write_table};
@@ -48,9 +48,15 @@ fn scenarios(out: &mut impl Write) -> miette::Result<io::Result<()>> {
 
 fn metrics(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "Metrics (names in results and summaries)\n")?;
-    let mut rows = table(&["metric", "unit", "what it means"]);
+    let mut rows = table(&["metric", "unit", "compared as", "what it means"]);
     for metric in metrics::ALL {
-        rows.add_row([metric.name, if metric.unit.is_empty() { "-" } else { metric.unit }, metric.meaning]);
+        let unit = if metric.unit.is_empty() { "-" } else { metric.unit };
+        let compared = match metric.comparison {
+            Comparison::Constant => "constant",
+            Comparison::Total => "total",
+            Comparison::Timed => "timed",
+        };
+        rows.add_row([metric.name, unit, compared, metric.meaning]);
     }
     write_table(out, &rows)
 }

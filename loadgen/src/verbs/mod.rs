@@ -7,6 +7,7 @@ use comfy_table::{Table, presets};
 pub mod check;
 pub mod compare;
 pub mod doctor;
+mod gating;
 pub mod list;
 pub mod probe;
 pub mod report;

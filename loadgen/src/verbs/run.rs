@@ -6,14 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use measurement::result::{RunResult, Status, Trial, Verdict};
+use measurement::result::{Manifest, RunResult, Status, Trial, Verdict};
 use miette::IntoDiagnostic as _;
 use tokio_util::sync::CancellationToken;
 
-use super::printed;
+use super::{gating, printed};
 use crate::{
     cli::RunArgs,
+    events::Listener,
     folder::Folder,
+    live,
     machine::{self, Machine},
     plan::Plan,
     progress,
@@ -26,37 +28,59 @@ const NOT_TRUSTED: u8 = 3;
 
 /// Runs a scenario and renders its report. Errors are bad usage; what goes wrong in trials is in the exit code.
 pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+    if arguments.live {
+        live::check()?;
+    }
     let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
     Needs::of(&plan).check(&Machine::read().limits())?;
+    let manifest = machine::manifest(&plan);
+    let baseline = gating::baseline(arguments.baseline.as_deref(), &plan, &manifest)?;
     raise_file_limit();
     let mut folder = Folder::create(&arguments.out, &plan.name, &runner::folder_stamp()).into_diagnostic()?;
     let program = std::env::current_exe().into_diagnostic()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    let result = runtime.block_on(measure(&plan, arguments, &program, &mut folder)).into_diagnostic()?;
+    let stop = CancellationToken::new();
+    let mut listener = listener(arguments, &plan, &stop)?;
+    let measuring = measure(&plan, arguments, (&program, manifest), &mut folder, (stop, listener.as_mut()));
+    let result = runtime.block_on(measuring).into_diagnostic()?;
+    // Its screen is given back before anything is printed.
+    drop(listener);
     let files = reports::render(&result, folder.path()).into_diagnostic()?;
     printed(tell(&result, folder.path(), files.first().map(AsRef::as_ref), out))?;
-    Ok(exit_code(&result))
+    let judged = gating::judge(&result, baseline.as_ref(), arguments.on_inconclusive, folder.path(), out)?;
+    Ok(ExitCode::from(if is_trusted(&result) { judged } else { NOT_TRUSTED }))
 }
 
 async fn measure(
     plan: &Plan,
     arguments: &RunArgs,
-    program: &Path,
+    (program, manifest): (&Path, Manifest),
     folder: &mut Folder,
+    (stop, listener): (CancellationToken, &mut dyn Listener),
 ) -> Result<RunResult, crate::folder::FolderError> {
-    let stop = CancellationToken::new();
     let interrupts = tokio::spawn(stop_on_ctrl_c(stop.clone()));
-    let orders = Orders {
-        program,
-        base: &arguments.out,
-        command: command_line(),
-        manifest: machine::manifest(plan),
-        stop,
-    };
-    let mut listener = progress::for_person(arguments.quiet);
-    let result = runner::run(plan, orders, folder, listener.as_mut()).await;
+    let orders = Orders { program, base: &arguments.out, command: command_line(), manifest, stop };
+    let result = runner::run(plan, orders, folder, listener).await;
     interrupts.abort();
     result
+}
+
+/// Who shows the run while it goes on.
+fn listener(arguments: &RunArgs, plan: &Plan, stop: &CancellationToken) -> miette::Result<Box<dyn Listener>> {
+    if arguments.live {
+        let stop = stop.clone();
+        return Ok(Box::new(live::Screen::take(&plan.title, move || stop_or_give_up(&stop))?));
+    }
+    Ok(progress::for_person(arguments.quiet))
+}
+
+/// Asked once, the run ends in order; asked again, the program does.
+fn stop_or_give_up(stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        live::restore();
+        std::process::exit(i32::from(NOT_TRUSTED));
+    }
+    stop.cancel();
 }
 
 /// The first Ctrl-C or SIGTERM ends the run in order, the second at once.
@@ -72,10 +96,7 @@ async fn stop_on_ctrl_c(stop: CancellationToken) {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        if stop.is_cancelled() {
-            std::process::exit(i32::from(NOT_TRUSTED));
-        }
-        stop.cancel();
+        stop_or_give_up(&stop);
     }
 }
 
@@ -110,7 +131,8 @@ fn tell(result: &RunResult, folder: &Path, report: Option<&Path>, out: &mut impl
     writeln!(out, "Report: {}", report.unwrap_or(folder).display())
 }
 
-fn exit_code(result: &RunResult) -> ExitCode {
+/// Whether the run was completed, and its counts, bytes and some of its times can be used.
+fn is_trusted(result: &RunResult) -> bool {
     let untrusted = |trial: &Trial| {
         let classes = &trial.validity.classes;
         classes.counts == Verdict::Invalid || classes.bytes == Verdict::Invalid
@@ -120,16 +142,16 @@ fn exit_code(result: &RunResult) -> ExitCode {
     let bad = result.status != Status::Complete
         || result.variants.iter().any(|variant| variant.trials.iter().any(untrusted))
         || result.variants.iter().any(|variant| timing_lost(&variant.trials));
-    if bad { ExitCode::from(NOT_TRUSTED) } else { ExitCode::SUCCESS }
+    !bad
 }
 
 #[cfg(test)]
 mod tests {
-    use measurement::result::{Manifest, ScenarioInfo, Variant};
+    use measurement::result::{ScenarioInfo, Variant};
 
     use super::*;
 
-    fn result(change: impl FnOnce(&mut RunResult)) -> ExitCode {
+    fn trusted(change: impl FnOnce(&mut RunResult)) -> bool {
         let trials = vec![Trial::default(), Trial::default()];
         let mut result = RunResult {
             format: measurement::result::FORMAT.to_owned(),
@@ -144,27 +166,21 @@ mod tests {
             variants: vec![Variant { trials, ..Variant::default() }],
         };
         change(&mut result);
-        exit_code(&result)
+        is_trusted(&result)
     }
 
     #[test]
     fn noise_in_one_trial_is_no_failure_but_a_broken_count_is() {
-        assert_eq!(result(|_| {}), ExitCode::SUCCESS);
+        assert_eq!(trusted(|_| {}), true);
+        assert_eq!(trusted(|r| r.variants[0].trials[0].validity.classes.timing = Verdict::Invalid), true);
         assert_eq!(
-            result(|r| r.variants[0].trials[0].validity.classes.timing = Verdict::Invalid),
-            ExitCode::SUCCESS
-        );
-        assert_eq!(
-            result(|r| r.variants[0]
+            trusted(|r| r.variants[0]
                 .trials
                 .iter_mut()
                 .for_each(|t| t.validity.classes.timing = Verdict::Invalid)),
-            ExitCode::from(3)
+            false
         );
-        assert_eq!(
-            result(|r| r.variants[0].trials[1].validity.classes.bytes = Verdict::Invalid),
-            ExitCode::from(3)
-        );
-        assert_eq!(result(|r| r.status = Status::Partial), ExitCode::from(3));
+        assert_eq!(trusted(|r| r.variants[0].trials[1].validity.classes.bytes = Verdict::Invalid), false);
+        assert_eq!(trusted(|r| r.status = Status::Partial), false);
     }
 }

@@ -29,6 +29,74 @@ pub struct Bytes {
     pub balanced: bool,
     /// (app framing + transport framing + headers, both directions) / receptions in the window, in bytes.
     pub header_overhead_per_update: Option<f64>,
+    /// TCP segments of the measure phase, both directions, by the kernel's count; null without TCP_INFO.
+    #[serde(default)]
+    pub window_segments: Option<u64>,
+    /// Lengths that are the same in every run of the same code; null where fields are compressed or sealed, or
+    /// the server is somebody else's.
+    #[serde(default)]
+    pub steady: Option<Steady>,
+}
+
+/// Lengths of HTTP/1.1's heads and of the framing around pushed messages, without the digits that grow with what
+/// they count: content lengths, chunk lengths, entity tags, cursors, ports. Of the measure phase, but for the two
+/// `opening` ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steady {
+    /// Heads of GET requests.
+    pub requests: Counted,
+    /// Heads of answers to GET that have content.
+    pub responses: Counted,
+    /// Heads of answers to GET that have none, a 304 say.
+    pub empty_responses: Counted,
+    /// Messages from the server, and the chunk heads or frame heads around them.
+    pub messages: Counted,
+    /// The first head that a client sends on each connection opened in the connect phase.
+    pub opening_requests: Counted,
+    /// The first head of the server on each such connection.
+    pub opening_responses: Counted,
+}
+
+/// How many there were, and their bytes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Counted {
+    /// Adds `count` more that have `bytes` together.
+    #[inline]
+    pub fn add(&mut self, count: u64, bytes: u64) {
+        self.count += count;
+        self.bytes += bytes;
+    }
+
+    /// Bytes of each; `None` of nothing.
+    pub fn each(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.bytes as f64 / self.count as f64)
+    }
+}
+
+impl Steady {
+    /// Adds those of another connection.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { requests, responses, empty_responses, messages, opening_requests, opening_responses } =
+            other;
+        let mine = [
+            (&mut self.requests, requests),
+            (&mut self.responses, responses),
+            (&mut self.empty_responses, empty_responses),
+            (&mut self.messages, messages),
+            (&mut self.opening_requests, opening_requests),
+            (&mut self.opening_responses, opening_responses),
+        ];
+        for (mine, theirs) in mine {
+            mine.add(theirs.count, theirs.bytes);
+        }
+    }
 }
 
 /// Bytes of the connect phase, or of all phases.

@@ -25,7 +25,7 @@ pub const TESTED: [&str; 4] =
 
 /// A total changes when it changes by more than this, whatever its spread says.
 const SMALLEST_CHANGE: f64 = 0.01;
-/// A total of the class cost (switches, calls) is moved by the machine's other work; so much is not a change.
+/// Totals of the system (switches, calls, segments) are moved by the machine's other work; so much is not a change.
 const SMALLEST_CHANGE_OF_COST: f64 = 0.10;
 /// Fewer trials of a side show no spread: a total must then change by more than [`CHANGE_UNSEEN`].
 const FEWEST_FOR_SPREAD: usize = 3;
@@ -41,8 +41,18 @@ pub fn fewest_pairs(variants: usize, alpha: f64) -> usize {
     (1..64).find(|&pairs| paired::smallest_p(pairs) * tests < alpha).unwrap_or(64)
 }
 
-/// Judges every metric of every variant. `pairs` is the number of pairs, where trials of the two sides ran beside each
-/// other.
+/// What is known of how the two sides were run.
+#[derive(Clone, Copy, Default)]
+pub struct Grounds<'a> {
+    /// The number of pairs, where trials of the two sides ran beside each other.
+    pub pairs: Option<usize>,
+    /// Whether they ran on different machines or kernels: what the system counts of processors is then no gate.
+    pub elsewhere: bool,
+    /// The noise of the machine.
+    pub ledger: Option<&'a NoiseLedger>,
+}
+
+/// Judges every metric of every variant.
 ///
 /// # Errors
 ///
@@ -51,19 +61,19 @@ pub fn judge(
     base: &Figures,
     candidate: &Figures,
     settings: &Settings,
-    pairs: Option<usize>,
-    ledger: Option<&NoiseLedger>,
+    grounds: &Grounds<'_>,
 ) -> Result<Vec<VariantRows>, CompareError> {
     let fewest = fewest_pairs(candidate.variants.len(), settings.alpha);
-    if let Some(pairs) = pairs.filter(|&pairs| pairs < fewest && settings.timed_gates) {
+    let ledger = grounds.ledger;
+    if let Some(pairs) = grounds.pairs.filter(|&pairs| pairs < fewest && settings.timed_gates) {
         let tests = candidate.variants.len() * TESTED.len();
         return Err(CompareError::TooFewPairs { pairs, alpha: settings.alpha, tests, fewest });
     }
-    let pairs = pairs.filter(|&pairs| pairs >= fewest);
+    let pairs = grounds.pairs.filter(|&pairs| pairs >= fewest);
     let mut variants = Vec::new();
     for candidate in &candidate.variants {
         let Some(base) = base.variants.iter().find(|base| base.name == candidate.name) else { continue };
-        let bench = Bench { base, candidate, settings, pairs, fewest, ledger };
+        let bench = Bench { base, candidate, settings, pairs, fewest, elsewhere: grounds.elsewhere, ledger };
         let rows = metrics::ALL.iter().filter_map(|metric| bench.row(metric)).collect();
         variants.push(VariantRows { name: candidate.name.clone(), rows });
     }
@@ -79,6 +89,7 @@ struct Bench<'a> {
     pairs: Option<usize>,
     /// Differences below this number cannot reach the level.
     fewest: usize,
+    elsewhere: bool,
     ledger: Option<&'a NoiseLedger>,
 }
 
@@ -168,7 +179,11 @@ impl Bench<'_> {
             return Row { verdict, note, gates: row.gates && verdict.is_some(), ..row };
         }
         let (Some(from), Some(to)) = (row.base, row.candidate) else { return row };
-        let smallest = if metric.class == Class::Cost { SMALLEST_CHANGE_OF_COST } else { SMALLEST_CHANGE };
+        let smallest = if is_of_the_system(metric) { SMALLEST_CHANGE_OF_COST } else { SMALLEST_CHANGE };
+        if self.elsewhere && is_of_the_system(metric) {
+            row.gates = false;
+            row.note = words::join(&row.note, "the base is of another machine");
+        }
         // Counted figures of A/A comparisons; with one pair, since two medians are compared.
         let known = self.ledger.map(|ledger| ledger.log_ratios(&self.base.name, metric.name));
         row.floor = known.filter(|known| !known.is_empty()).map(|known| noise::floor(&known, 1, SEED));
@@ -308,6 +323,11 @@ fn smallest_visible(
             && paired::interval(differences, CONFIDENCE).is_some_and(|(low, _)| low > beyond)
     };
     (!known.is_empty() && pairs > 0).then(|| noise::smallest_visible(known, pairs, seen, SEED)).flatten()
+}
+
+/// Counted by the system or moved by its scheduling: switches, calls, segments, the server's heap.
+fn is_of_the_system(metric: &Metric) -> bool {
+    metric.class == Class::Cost || metric.name.starts_with("server.") || metric.name.starts_with("segments")
 }
 
 fn values(side: &VariantFigures, metric: &Metric) -> Vec<f64> {

@@ -5,6 +5,11 @@ use crate::junit::{Case, Outcome, document};
 
 /// The XML document. Undecided rows fail if `undecided_fails`, else they are skipped.
 pub fn junit(comparison: &Comparison, undecided_fails: bool) -> String {
+    document(&comparison.title, &cases(comparison, undecided_fails))
+}
+
+/// Its cases.
+pub(crate) fn cases(comparison: &Comparison, undecided_fails: bool) -> Vec<Case> {
     let case = |(variant, row): (&str, &Row)| {
         let text = format!("{}: {}", words::meaning(&row.metric), words::told(row));
         Case {
@@ -21,6 +26,5 @@ pub fn junit(comparison: &Comparison, undecided_fails: bool) -> String {
             },
         }
     };
-    let cases: Vec<Case> = comparison.rows().filter(|(_, row)| row.gates).map(case).collect();
-    document(&comparison.title, &cases)
+    comparison.rows().filter(|(_, row)| row.gates).map(case).collect()
 }

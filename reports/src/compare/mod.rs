@@ -19,7 +19,8 @@ mod words;
 
 pub use figures::Figures;
 pub use html::page;
-pub use judge::{TESTED, fewest_pairs, judge};
+pub use judge::{Grounds, TESTED, fewest_pairs, judge};
+pub(crate) use junit::cases;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use terminal::terminal;
@@ -235,10 +236,7 @@ pub fn compare(
     settings: &Settings,
     noise: Option<&NoiseLedger>,
 ) -> Result<Comparison, CompareError> {
-    let differences = differences(&base.manifest.must_match, &candidate.manifest.must_match);
-    if !differences.is_empty() {
-        return Err(CompareError::MustMatch(differences));
-    }
+    comparable(base, &candidate.manifest.must_match, &candidate.scenario.plan)?;
     let pairing = paired(base, candidate);
     let timed = match &pairing {
         None => "the two runs did not run beside each other: `loadgen ab` runs both sides now".to_owned(),
@@ -250,7 +248,9 @@ pub fn compare(
     let pairs = pairing.filter(|_| timed.is_empty()).map(|()| of_base.trials().min(of_candidate.trials()));
     let fits = |ledger: &&NoiseLedger| ledger.fits(&candidate.manifest.timed_must_match);
     let ledger = noise.filter(fits);
-    let variants = judge(&of_base, &of_candidate, settings, pairs, ledger)?;
+    let elsewhere = base.manifest.timed_must_match != candidate.manifest.timed_must_match;
+    let grounds = Grounds { pairs, elsewhere, ledger };
+    let variants = judge(&of_base, &of_candidate, settings, &grounds)?;
     let mut notes = words::notes(base, candidate);
     if noise.is_some() && ledger.is_none() {
         notes.push("The noise ledger is of another machine and was not used.".to_owned());
@@ -275,6 +275,28 @@ pub fn compare(
     };
     comparison.verdict = overall(&comparison);
     Ok(comparison)
+}
+
+/// Whether a result with these facts and this plan can be held against the base.
+///
+/// # Errors
+///
+/// What differs, key by key; of plans the first difference.
+pub fn comparable(
+    base: &RunResult,
+    must_match: &BTreeMap<String, Value>,
+    plan: &Value,
+) -> Result<(), CompareError> {
+    let mut differences = differences(&base.manifest.must_match, must_match);
+    if let Some(of_plan) = differences.iter_mut().find(|text| text.starts_with("`plan`")) {
+        let read = |plan: &Value| plan.get("variants").cloned().unwrap_or_default();
+        let (theirs, ours) = (read(&base.scenario.plan), read(plan));
+        // A hash tells nobody what to change.
+        if let Some(first) = words::first_difference("variants", &theirs, &ours) {
+            *of_plan = format!("the plans differ: {first}");
+        }
+    }
+    if differences.is_empty() { Ok(()) } else { Err(CompareError::MustMatch(differences)) }
 }
 
 /// The worst of the gating rows. Invalid ones of the classes cost and timing void themselves only.

@@ -20,7 +20,8 @@ fn figures(metric: &str, values: &[f64]) -> Figures {
 
 fn row(metric: &str, base: &[f64], candidate: &[f64]) -> Row {
     let settings = Settings::default();
-    let rows = judge(&figures(metric, base), &figures(metric, candidate), &settings, None, None).unwrap();
+    let rows =
+        judge(&figures(metric, base), &figures(metric, candidate), &settings, &Grounds::default()).unwrap();
     rows[0].rows[0].clone()
 }
 
@@ -74,7 +75,9 @@ fn a_ledger_widens_what_a_total_may_do() {
     let total = "bytes.sent.socket_total";
     let (base, candidate) = (figures(total, &[1_000.0; 3]), figures(total, &[1_040.0; 3]));
     let verdict = |ledger: Option<&NoiseLedger>| {
-        judge(&base, &candidate, &Settings::default(), None, ledger).unwrap()[0].rows[0].verdict
+        judge(&base, &candidate, &Settings::default(), &Grounds { ledger, ..Grounds::default() }).unwrap()[0]
+            .rows[0]
+            .verdict
     };
     assert_eq!(verdict(None), Some(Verdict::Regression));
     assert_eq!(verdict(Some(&ledger(total, 0.2))), Some(Verdict::Equivalent));
@@ -92,7 +95,10 @@ fn timed(ratio: f64, ledger: Option<&NoiseLedger>) -> Row {
     let metric = TESTED[0];
     let (base, candidate) = pairs(ratio);
     let (base, candidate) = (figures(metric, &base), figures(metric, &candidate));
-    judge(&base, &candidate, &Settings::default(), Some(10), ledger).unwrap()[0].rows[0].clone()
+    judge(&base, &candidate, &Settings::default(), &Grounds { pairs: Some(10), ledger, ..Grounds::default() })
+        .unwrap()[0]
+        .rows[0]
+        .clone()
 }
 
 #[test]
@@ -125,7 +131,9 @@ fn settings_that_cannot_reach_their_level_are_refused() {
     assert_eq!((fewest_pairs(1, 0.01), fewest_pairs(3, 0.01), fewest_pairs(1, 0.05)), (9, 11, 7));
     let one = figures(TESTED[0], &[1.0; 8]);
     let gating = Settings { timed_gates: true, ..Settings::default() };
-    let error = judge(&one, &one, &gating, Some(8), None).unwrap_err().to_string();
+    let error = judge(&one, &one, &gating, &Grounds { pairs: Some(8), ..Grounds::default() })
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("8 pairs") && error.contains("at least 9 are needed"), "{error}");
 }
 
@@ -192,6 +200,11 @@ fn results_of_something_else_are_refused_and_runs_apart_have_no_timed_verdict() 
     let error = compare(&base, &candidate, &Settings::default(), None).unwrap_err().to_string();
     assert!(error.contains("`seed` is 1 in the base and 2 in the candidate"), "{error}");
     assert!(error.contains("`new` is nothing in the base"), "{error}");
+    let (base, mut candidate) = sides(|_| {});
+    candidate.manifest.must_match.insert("plan".to_owned(), "other".into());
+    candidate.scenario.plan["variants"][1]["load"]["clients"] = 50.into();
+    let error = compare(&base, &candidate, &Settings::default(), None).unwrap_err().to_string();
+    assert!(error.contains("`variants[1].load.clients` is 200 in the base and 50"), "{error}");
 }
 
 #[test]

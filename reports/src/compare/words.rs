@@ -5,6 +5,8 @@ use measurement::{
     result::{RunResult, Status},
 };
 
+use serde_json::Value;
+
 use super::{Comparison, Row, Spread, Verdict};
 use crate::{format, gates};
 
@@ -36,6 +38,35 @@ pub(super) fn clip(text: &str) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
+    }
+}
+
+/// The first place at which two plans differ, by its path, with what is there.
+pub(super) fn first_difference(path: &str, base: &Value, candidate: &Value) -> Option<String> {
+    match (base, candidate) {
+        (Value::Object(from), Value::Object(to)) => {
+            let mut keys: Vec<&String> = from.keys().chain(to.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let nothing = Value::Null;
+            let below = |key: &&String| {
+                let of = |side: &serde_json::Map<String, Value>| side.get(*key).unwrap_or(&nothing).clone();
+                first_difference(&format!("{path}.{key}"), &of(from), &of(to))
+            };
+            keys.iter().find_map(below)
+        }
+        (Value::Array(from), Value::Array(to)) if from.len() == to.len() => {
+            let pairs = from.iter().zip(to).enumerate();
+            pairs.into_iter().find_map(|(n, (from, to))| first_difference(&format!("{path}[{n}]"), from, to))
+        }
+        (Value::Array(from), Value::Array(to)) => {
+            Some(format!("`{path}` has {} entries in the base and {} in the candidate", from.len(), to.len()))
+        }
+        (base, candidate) if base == candidate => None,
+        (base, candidate) => {
+            let text = |value: &Value| clip(&value.to_string());
+            Some(format!("`{path}` is {} in the base and {} in the candidate", text(base), text(candidate)))
+        }
     }
 }
 

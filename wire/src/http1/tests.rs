@@ -143,3 +143,40 @@ fn a_settled_connection_takes_no_more_bytes() {
     assert_eq!((connection.pending(), down.text().as_str()), (0, "H49 | A4 |"));
     assert_eq!(connection.down(b": x", &mut down), Err(ScanError::AfterEnd { bytes: 3 }));
 }
+
+/// Only the heads that it is told of.
+#[derive(Default)]
+struct Heads(Vec<(crate::HeadKind, u64)>);
+
+impl Sink for Heads {
+    fn count(&mut self, _part: crate::Part, _bytes: usize) {}
+
+    fn message(&mut self, _body_bytes: u64) {}
+
+    fn boundary(&mut self) {}
+
+    fn head(&mut self, kind: HeadKind, bytes: u64) {
+        self.0.push((kind, bytes));
+    }
+}
+
+#[test]
+fn heads_have_kinds_and_lengths_without_digits_that_grow() {
+    let (mut connection, mut up, mut down) = (Http1::new(), Heads::default(), Heads::default());
+    let get = "GET /q?after=12 HTTP/1.1\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789";
+    connection.up([get, get, get, post].concat().as_bytes(), &mut up).unwrap();
+    let content = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
+    let unchanged = "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n";
+    let empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let answers = [content, unchanged, empty, content].concat();
+    connection.down(answers.as_bytes(), &mut down).unwrap();
+    assert_eq!(up.0, [vec![(HeadKind::Get, 26); 3], vec![(HeadKind::OtherRequest, 37)]].concat());
+    let expected = [
+        (HeadKind::Content, 37),
+        (HeadKind::NoContent, 39),
+        (HeadKind::NoContent, 37),
+        (HeadKind::OtherResponse, 37),
+    ];
+    assert_eq!(down.0, expected);
+}

@@ -136,13 +136,14 @@ impl Turn<'_> {
     }
 }
 
-/// Path and query as the official client writes them; over HTTP with a word that no cache has seen yet.
+/// Path and query as the official client writes them; over HTTP with a word that no cache has seen yet, of a fixed
+/// length and with a letter before it, so that it is never a number.
 pub(super) fn path(client: &Client, carrier: &str, sid: Option<&str>) -> String {
     let given = client.endpoint().path.as_deref().unwrap_or(PATH);
     let mark = if given.contains('?') { '&' } else { '?' };
     let mut path = format!("{given}{mark}EIO=4&transport={carrier}");
     if carrier == "polling" {
-        path.push_str(&format!("&t={:08x}", clock::now_ns() as u32));
+        path.push_str(&format!("&t=t{:08x}", clock::now_ns() as u32));
     }
     if let Some(sid) = sid {
         path.push_str(&format!("&sid={sid}"));

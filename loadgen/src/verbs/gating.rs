@@ -1,0 +1,159 @@
+//! What follows a run that has gates or a baseline: judged, printed, written beside the result, and an exit code.
+
+use std::{io::Write, path::Path};
+
+use measurement::result::{Manifest, RunResult};
+use miette::IntoDiagnostic as _;
+use reports::{
+    compare::{self, Comparison, Settings},
+    gates::{Judged, Judgement},
+};
+
+use super::{
+    compare::{annotations, exit_code},
+    printed,
+};
+use crate::{
+    ci::{self, Annotation, Level},
+    cli::compare::OnInconclusive,
+    plan::Plan,
+};
+
+const FAILED: u8 = 1;
+const NOT_TRUSTED: u8 = 3;
+
+/// Reads the baseline and makes sure, before anything runs, that the run can be held against it.
+pub(super) fn baseline(
+    path: Option<&Path>,
+    plan: &Plan,
+    manifest: &Manifest,
+) -> miette::Result<Option<RunResult>> {
+    let Some(path) = path else { return Ok(None) };
+    let baseline = reports::load(path).into_diagnostic()?;
+    let planned = serde_json::to_value(plan).unwrap_or_default();
+    compare::comparable(&baseline, &manifest.must_match, &planned)
+        .into_diagnostic()
+        .map_err(|error| error.wrap_err(format!("{} is a baseline of something else", path.display())))?;
+    Ok(Some(baseline))
+}
+
+/// Judges a run; the exit code is 0 where it has neither gates nor a baseline.
+pub(super) fn judge(
+    result: &RunResult,
+    baseline: Option<&RunResult>,
+    on_inconclusive: Option<OnInconclusive>,
+    folder: &Path,
+    out: &mut impl Write,
+) -> miette::Result<u8> {
+    let judged = reports::gates::judge(result, baseline);
+    let against = |baseline| {
+        compare::compare(baseline, result, &Settings::default(), None).map(|found| (baseline, found))
+    };
+    let comparison = baseline.map(against).transpose().into_diagnostic()?;
+    if judged.is_empty() && comparison.is_none() {
+        return Ok(0);
+    }
+    let fails = on_inconclusive != Some(OnInconclusive::Pass);
+    let found = comparison.as_ref().map(|(_, comparison)| comparison);
+    let junit = reports::render_junit(result, &judged, found, fails, folder).into_diagnostic()?;
+    if let Some((baseline, comparison)) = &comparison {
+        printed(write!(out, "\nAgainst the baseline: {}", compare::terminal(comparison, false)))?;
+        let folder = folder.join("baseline");
+        let page =
+            reports::render_comparison(comparison, baseline, result, fails, &folder).into_diagnostic()?;
+        printed(writeln!(out, "Comparison: {}", page.display()))?;
+    }
+    for gate in &judged {
+        let word = word(gate.judgement);
+        printed(writeln!(out, "Gate {word}: {}: {} – {}", gate.gate.variant, gate.name(), gate.told))?;
+    }
+    printed(writeln!(out, "JUnit: {}", junit.display()))?;
+    let mut lines = gate_annotations(&judged);
+    lines.extend(found.map(annotations).unwrap_or_default());
+    let environment = |name: &str| std::env::var(name).ok();
+    printed(ci::announce(environment, &markdown(result, &judged, found), &lines, out))?;
+    Ok(worst(&judged, found.map(|found| exit_code(found.verdict, on_inconclusive))))
+}
+
+fn word(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Passed => "passed",
+        Judgement::Failed => "FAILED",
+        Judgement::Untold => "CANNOT BE TOLD",
+        Judgement::NotAsked => "not asked",
+    }
+}
+
+/// 3 wins over 1, and 1 over 4.
+fn worst(judged: &[Judged], compared: Option<u8>) -> u8 {
+    let any = |judgement| judged.iter().any(|gate| gate.judgement == judgement);
+    let codes = [
+        (any(Judgement::Untold), NOT_TRUSTED),
+        (compared == Some(NOT_TRUSTED), NOT_TRUSTED),
+        (any(Judgement::Failed), FAILED),
+    ];
+    let found = codes.into_iter().find(|(is, _)| *is).map(|(_, code)| code);
+    found.or(compared).unwrap_or(0)
+}
+
+fn gate_annotations(judged: &[Judged]) -> Vec<Annotation> {
+    let broken = judged.iter().filter(|gate| matches!(gate.judgement, Judgement::Failed | Judgement::Untold));
+    broken
+        .map(|gate| Annotation {
+            level: Level::Error,
+            title: format!("Gate {}", gate.name()),
+            message: format!("{}: {}", gate.gate.variant, gate.told),
+        })
+        .collect()
+}
+
+fn markdown(result: &RunResult, judged: &[Judged], comparison: Option<&Comparison>) -> String {
+    let mut text = reports::summary_markdown(result);
+    if !judged.is_empty() {
+        text.push_str("\n## Gates\n\n");
+        for gate in judged {
+            let line =
+                format!("{}: {}: {} – {}", word(gate.judgement), gate.gate.variant, gate.name(), gate.told);
+            text.push_str(&format!("- {}\n", reports::escape_markdown(&line)));
+        }
+    }
+    if let Some(comparison) = comparison {
+        text.push_str(&format!("\n{}", compare::markdown(comparison)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use measurement::gate::{Gate, Limit};
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_trusted_wins_over_what_failed_and_that_over_what_is_undecided() {
+        let judged = |judgements: &[Judgement]| -> Vec<Judged> {
+            let gate = Gate {
+                variant: "v".to_owned(),
+                metric: "updates.lost".to_owned(),
+                limit: Limit::Equals(0.0),
+            };
+            let one = |judgement: &Judgement| Judged {
+                gate: gate.clone(),
+                judgement: *judgement,
+                told: String::new(),
+            };
+            judgements.iter().map(one).collect()
+        };
+        let check = |judgements: &[Judgement], compared, expected| {
+            assert_eq!(worst(&judged(judgements), compared), expected, "{judgements:?} {compared:?}");
+        };
+        use Judgement::{Failed, NotAsked, Passed, Untold};
+        check(&[], None, 0);
+        check(&[Passed, NotAsked], None, 0);
+        check(&[Passed, Failed], Some(4), 1);
+        check(&[Failed, Untold], None, 3);
+        check(&[Failed], Some(3), 3);
+        check(&[Passed], Some(1), 1);
+        check(&[Passed], Some(4), 4);
+    }
+}

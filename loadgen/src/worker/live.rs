@@ -1,0 +1,53 @@
+//! What a worker shows of itself while it runs: counts, and a few times a second delays and bytes for who watches.
+
+use std::{
+    rc::Rc,
+    sync::{Mutex, atomic::AtomicU64},
+    time::Duration,
+};
+
+use measurement::glimpse::Glimpse;
+
+use super::Worker;
+
+/// How often a worker that is watched shows what it has.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+/// Live counts of one worker, for progress and for the end of the drain.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Clients whose stream stands.
+    pub connected: AtomicU64,
+    /// Clients that could not connect.
+    pub failed: AtomicU64,
+    /// Quotes of the window received.
+    pub delivered: AtomicU64,
+    /// Connections lost unexpectedly.
+    pub disconnected: AtomicU64,
+    /// Connections opened again after the server closed them between two requests.
+    pub reconnected: AtomicU64,
+    /// Delays and bytes as of a moment ago, if somebody watches.
+    glimpse: Mutex<Glimpse>,
+}
+
+impl Live {
+    /// Adds what the worker last showed.
+    pub fn add_to(&self, sum: &mut Glimpse) {
+        // A worker that panicked shows no more; the trial finds that out by itself.
+        if let Ok(glimpse) = self.glimpse.lock() {
+            sum.merge(&glimpse);
+        }
+    }
+}
+
+/// Shows what there is so far a few times a second, beside the recording and never in it.
+pub(super) async fn show(worker: Rc<Worker>) {
+    while worker.job.watched {
+        tokio::time::sleep(SHOW_EVERY).await;
+        // Whoever looks just now has the last one; nobody waits.
+        if let Ok(mut glimpse) = worker.live.glimpse.try_lock() {
+            let (received, sent) = worker.timeline.totals();
+            glimpse.take(worker.recorder.borrow().delay(), received, sent);
+        }
+    }
+}
