@@ -204,6 +204,9 @@ pub struct ReportArgs {
     /// A result.json, or the folder that holds it
     #[arg(value_name = "RESULT")]
     pub result: PathBuf,
+    /// Also write a small result without histograms, for `run --baseline` to be held against
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
 }
 
 /// `loadgen list`

@@ -17,6 +17,7 @@ pub mod overview;
 pub mod plots;
 
 mod hdrlog;
+mod baseline;
 mod html;
 mod junit;
 mod markdown;
@@ -25,6 +26,7 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 
+pub use baseline::write as write_baseline;
 pub use markdown::escape as escape_markdown;
 pub use terminal::terminal_table;
 

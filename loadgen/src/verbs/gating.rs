@@ -37,21 +37,21 @@ pub(super) fn baseline(
     Ok(Some(baseline))
 }
 
-/// Judges a run; the exit code is 0 where it has neither gates nor a baseline.
+/// Judges a run. The exit code is `None` where it has neither gates nor a baseline.
 pub(super) fn judge(
     result: &RunResult,
     baseline: Option<&RunResult>,
     on_inconclusive: Option<OnInconclusive>,
     folder: &Path,
     out: &mut impl Write,
-) -> miette::Result<u8> {
+) -> miette::Result<Option<u8>> {
     let judged = reports::gates::judge(result, baseline);
     let against = |baseline| {
         compare::compare(baseline, result, &Settings::default(), None).map(|found| (baseline, found))
     };
     let comparison = baseline.map(against).transpose().into_diagnostic()?;
     if judged.is_empty() && comparison.is_none() {
-        return Ok(0);
+        return Ok(None);
     }
     let fails = on_inconclusive != Some(OnInconclusive::Pass);
     let found = comparison.as_ref().map(|(_, comparison)| comparison);
@@ -63,7 +63,11 @@ pub(super) fn judge(
             reports::render_comparison(comparison, baseline, result, fails, &folder).into_diagnostic()?;
         printed(writeln!(out, "Comparison: {}", page.display()))?;
     }
-    for gate in &judged {
+    let passed = judged.iter().filter(|gate| gate.judgement == Judgement::Passed).count();
+    if !judged.is_empty() {
+        printed(writeln!(out, "{passed} of {} gates passed.", judged.len()))?;
+    }
+    for gate in judged.iter().filter(|gate| gate.judgement != Judgement::Passed) {
         let word = word(gate.judgement);
         printed(writeln!(out, "Gate {word}: {}: {} – {}", gate.gate.variant, gate.name(), gate.told))?;
     }
@@ -72,7 +76,7 @@ pub(super) fn judge(
     lines.extend(found.map(annotations).unwrap_or_default());
     let environment = |name: &str| std::env::var(name).ok();
     printed(ci::announce(environment, &markdown(result, &judged, found), &lines, out))?;
-    Ok(worst(&judged, found.map(|found| exit_code(found.verdict, on_inconclusive))))
+    Ok(Some(worst(&judged, found.map(|found| exit_code(found.verdict, on_inconclusive)))))
 }
 
 fn word(judgement: Judgement) -> &'static str {

@@ -17,6 +17,10 @@ pub fn run(arguments: &ReportArgs, out: &mut impl Write) -> miette::Result<()> {
     }
     let result = reports::load(path).into_diagnostic()?;
     let files = reports::render(&result, folder).into_diagnostic()?;
+    if let Some(baseline) = &arguments.baseline {
+        reports::write_baseline(&result, baseline).into_diagnostic()?;
+        printed(writeln!(out, "Baseline: {}", baseline.display()))?;
+    }
     let table = reports::terminal_table(&result);
     printed(writeln!(out, "{table}"))?;
     files.first().map_or(Ok(()), |report| printed(writeln!(out, "Report: {}", report.display())))

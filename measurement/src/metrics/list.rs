@@ -90,7 +90,7 @@ pub const ALL: &[Metric] = metrics![
     "bytes.handshake_received_per_client", "bytes", Bytes, Constant, Less, "first head of the server on each such connection",
         |t| per_client(t, t.bytes.steady?.opening_responses.bytes);
     "bytes.per_client_second", "bytes", Bytes, Total, Less, "both ways, per client and second of the window", bytes_per_client_second;
-    "segments_per_update", "count", Bytes, Total, Less, "TCP segments both ways, acknowledgements too, per received update",
+    "segments_per_update", "count", Cost, Total, Less, "TCP segments both ways, acknowledgements too, per received update",
         |t| per_update(t, t.bytes.window_segments?);
     "server.cpu_seconds", "s", Cost, Timed, Less, "processor time of the server in the window", |t| t.server.cpu_seconds;
     "server.cpu_us_per_update", "us", Cost, Timed, Less, "the same per received update", |t| t.server.cpu_us_per_update;
@@ -104,9 +104,9 @@ pub const ALL: &[Metric] = metrics![
         |t| t.server.socket_calls_per_update;
     "server.syscalls_per_update", "count", Cost, Total, Less, "system calls of the server per received update",
         |t| t.server.syscalls_per_update;
-    "server.allocations_per_update", "count", Counts, Total, Less, "heap allocations of the server per received update",
+    "server.allocations_per_update", "count", Cost, Total, Less, "heap allocations of the server per received update",
         |t| t.server.allocations_per_update;
-    "server.allocated_bytes_per_update", "bytes", Counts, Total, Less, "their bytes", |t| t.server.allocated_bytes_per_update;
+    "server.allocated_bytes_per_update", "bytes", Cost, Total, Less, "their bytes", |t| t.server.allocated_bytes_per_update;
     "loadgen.cpu_seconds", "s", Cost, Timed, Less, "processor time of the load generator in the window", |t| t.loadgen.cpu_seconds;
     "loadgen.cpu_us_per_update", "us", Cost, Timed, Less, "the same per received update", |t| t.loadgen.cpu_us_per_update;
 ];
