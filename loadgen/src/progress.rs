@@ -101,7 +101,7 @@ impl Listener for Bar {
                     bar.set_message(format!(
                         "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
                     ));
-                })
+                });
             }
             Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
                 bar.println(format!("{heading}: {}", outcome(trial)));

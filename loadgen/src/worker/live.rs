@@ -42,7 +42,10 @@ impl Live {
 
 /// Shows what there is so far a few times a second, beside the recording and never in it.
 pub(super) async fn show(worker: Rc<Worker>) {
-    while worker.job.watched {
+    if !worker.job.watched {
+        return;
+    }
+    loop {
         tokio::time::sleep(SHOW_EVERY).await;
         // Whoever looks just now has the last one; nobody waits.
         if let Ok(mut glimpse) = worker.live.glimpse.try_lock() {
