@@ -13,6 +13,7 @@ use ticker::Transport;
 #[cfg(feature = "quic")]
 use crate::quic::Books;
 use crate::{
+    fault::Fault,
     identity::Identity,
     log::Log,
     publisher::Progress,
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) quic_address: Option<SocketAddr>,
     #[cfg(feature = "quic")]
     pub(crate) quic: Arc<Books>,
+    /// Writes to all connections, where a planted fault makes some of them late.
+    pub(crate) sends: Option<Arc<AtomicU64>>,
     counters: [Counters; Transport::ALL.len()],
 }
 
@@ -73,6 +76,7 @@ impl App {
             progress: Arc::default(),
             registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
             tasks: Tasks::default(),
+            sends: (settings.fault == Some(Fault::Slow)).then(Arc::default),
             counters: Default::default(),
             settings,
         }
@@ -97,6 +101,7 @@ impl App {
             newest_seq: self.log.last(),
             gaps: self.log.gaps(),
             publisher,
+            fault: self.settings.fault.map(|fault| fault.name().to_owned()),
             transports: Transport::ALL.into_iter().map(of).collect(),
             ..Stats::default()
         };
