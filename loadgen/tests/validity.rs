@@ -325,5 +325,8 @@ async fn a_server_that_refuses_clients_is_named() {
     assert_eq!(finding(&trial, "server.refused").severity, Severity::Invalid);
     let missing = finding(&trial, "clients.missing");
     assert!(missing.figure.ends_with(" of 20") && trial.clients.connected < 8, "{missing:?}");
-    assert!(finding(&trial, "clients.error").figure.contains("503"), "{:?}", trial.validity);
+    // The server answers before it is asked, and closes: a client that had not written its question yet finds an answer
+    // to nothing, which hyper calls a canceled operation (RFC 9112 section 9.5 lets it be discarded).
+    let error = &finding(&trial, "clients.error").figure;
+    assert!(["503", "canceled", "reset", "closed"].iter().any(|word| error.contains(word)), "{error}");
 }

@@ -8,7 +8,9 @@ pub mod histogram;
 pub mod learn;
 pub mod ledger;
 pub mod metrics;
+pub mod noise;
 pub mod offset;
+pub mod paired;
 pub mod recorder;
 pub mod result;
 pub mod series;
@@ -18,3 +20,5 @@ pub mod summary;
 pub mod tape;
 pub mod trend;
 pub mod validity;
+
+pub use ticker::random;
