@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use measurement::result::{Severity, Status, Trial};
 
 use crate::{
-    events::{Event, Listener},
+    events::{Event, InPair, Listener},
     plan::VariantPlan,
 };
 
@@ -41,8 +41,14 @@ impl Whole {
         (self.trials, self.seconds) = (trials, seconds);
     }
 
-    fn trial(&mut self, order: u32, variant: &VariantPlan) {
-        (self.order, self.name) = (order, variant.name.clone());
+    fn trial(&mut self, order: u32, variant: &VariantPlan, pair: Option<InPair>) {
+        self.order = order;
+        self.name = match pair {
+            None => variant.name.clone(),
+            Some(InPair { pair, pairs, side }) => {
+                format!("pair {} of {pairs}, {side}: {}", pair + 1, variant.name)
+            }
+        };
     }
 
     fn heading(&self) -> String {
@@ -63,7 +69,7 @@ impl Listener for Lines {
                 self.whole.started(*trials, *seconds);
                 say(&format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
             }
-            Event::Trial { order, variant } => self.whole.trial(*order, variant),
+            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
             Event::Progress { .. } => {}
             Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
             Event::Stopping => say(STOPPING),
@@ -94,7 +100,7 @@ impl Listener for Bar {
                 ));
                 self.bar = Some(bar);
             }
-            Event::Trial { order, variant } => self.whole.trial(*order, variant),
+            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
             Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
                 let phase = phase.name();
                 bar.set_message(format!(

@@ -21,7 +21,7 @@ use crate::{
     judged, peers,
     plan::VariantPlan,
     process::{self, Cores, Usage},
-    target::{Target, TargetError, stats::Stats},
+    target::{Program, Target, TargetError, stats::Stats},
     worker::{self, Found, Job, Live, Stage},
 };
 
@@ -40,8 +40,8 @@ const CUT_LEAD: Duration = Duration::from_millis(30);
 
 /// What all trials of a run share.
 pub struct Setting<'a> {
-    /// The binary that serves.
-    pub program: &'a Path,
+    /// What serves.
+    pub program: &'a Program,
     /// Seed of the phases of polls.
     pub seed: u64,
     /// Which cores each side runs on.

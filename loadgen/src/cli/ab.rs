@@ -1,0 +1,63 @@
+//! The arguments of `loadgen ab`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::scenario::Overrides;
+
+/// Examples for the help.
+pub(super) const HELP: &str = "\
+A side is a server of ours (a `loadgen` or `servers` binary of any revision, with arguments if you like; `self` is this
+program), or a command with {port}, or the url of a server that runs: these two for scenarios whose transports have a url.
+
+Examples:
+  loadgen ab ticker --base ../old/target/release/loadgen --candidate self
+  loadgen ab ticker --base self --candidate 'self --fault slow'
+  loadgen ab mine.toml --base 'node old.js {port}' --candidate 'node new.js {port}' --pairs 20
+  loadgen ab mine.toml --base http://127.0.0.1:3000 --candidate http://127.0.0.1:3001";
+
+/// `loadgen ab`
+#[derive(Args, Clone, Debug)]
+pub struct AbArgs {
+    /// Path of a scenario file, or the bare name of a shipped one (see `loadgen list scenarios`)
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    /// The server to compare with: a command or a url
+    #[arg(long, value_name = "SERVER")]
+    pub base: String,
+    /// The server that is judged
+    #[arg(long, value_name = "SERVER")]
+    pub candidate: String,
+    /// Pairs of trials of each variant, one of each side; times need at least 7
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub pairs: u32,
+    /// Compare counts and bytes only, for which few pairs are enough
+    #[arg(long)]
+    pub counted_only: bool,
+    /// Change a key of the scenario, for example load.clients=50; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keep only this variant, transport name or kind; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Seed of the order of trials and of which side is first in a pair [default: the scenario's]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Folder for results; each comparison makes a new dated folder in it
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    /// The machine's noise ledger [default: the one that `loadgen doctor --noise` keeps]
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Print only the result
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl AbArgs {
+    /// The changes, as `scenario::load` takes them.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { set: self.set.clone(), only: self.only.clone(), quick: false }
+    }
+}
