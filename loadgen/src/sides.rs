@@ -429,7 +429,7 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         };
         check("./not-there", "failed to start ./not-there: No such file").await;
-        check("/etc/hostname", "failed to start /etc/hostname: Permission denied").await;
+        check("./Cargo.toml", "failed to start ./Cargo.toml: Permission denied").await;
         check("true", "true is no server of ours").await;
         check("http://127.0.0.1:1", "one side is a url").await;
     }

@@ -8,8 +8,10 @@ use crate::scenario::Overrides;
 
 /// Examples for the help.
 pub(super) const HELP: &str = "\
-A side is a server of ours (a `loadgen` or `servers` binary of any revision, with arguments if you like; `self` is this
-program), or a command with {port}, or the url of a server that runs: these two for scenarios whose transports have a url.
+A side is one of these:
+  a server of ours      a `loadgen` or `servers` binary of any revision, with arguments; `self` is this program
+  a command of yours    with {port}, for scenarios whose transports have a url
+  a url                 of a server that runs already
 
 Examples:
   loadgen ab ticker --base ../old/target/release/loadgen --candidate self
