@@ -7,6 +7,11 @@ use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subc
 use crate::scenario::Overrides;
 
 pub mod compare;
+pub mod ab;
+pub mod doctor;
+
+pub use ab::AbArgs;
+pub use doctor::DoctorArgs;
 
 /// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket
 #[derive(Debug, Parser)]
@@ -39,6 +44,9 @@ pub enum Verb {
     /// Judge a result against another: better, worse, equal, or not to be told
     #[command(after_help = compare::HELP)]
     Compare(compare::CompareArgs),
+    /// Compare two servers in pairs of trials that run beside each other
+    #[command(after_help = ab::HELP)]
+    Ab(AbArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
     /// Say what this machine can and cannot measure
@@ -50,6 +58,7 @@ Examples:
   loadgen run ticker                         polling, SSE and WebSocket compared
   loadgen run ticker --set load.clients=50   the same with fewer users
   loadgen check my-scenario.toml             what a scenario of your own would do
+  loadgen ab ticker --base ./old --candidate self   two servers, in pairs of trials
   loadgen doctor --noise                     how far this machine can be trusted
 
 Exit codes:
@@ -227,14 +236,6 @@ pub enum Listed {
     Metrics,
 }
 
-/// `loadgen doctor`
-#[derive(Args, Clone, Debug)]
-pub struct DoctorArgs {
-    /// Watch the machine for two seconds and tell how often it takes the processor away
-    #[arg(long)]
-    pub noise: bool,
-}
-
 /// Verbs by what one is about, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Use", &["run", "check", "report", "list", "probe", "verify"]),
@@ -244,7 +245,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["ab", "history", "teach"];
+const LATER: &[&str] = &["history", "teach"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {
@@ -321,7 +322,6 @@ mod tests {
             );
         };
         check("history show", "history");
-        check("ab", "ab");
     }
 
     #[test]

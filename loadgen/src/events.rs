@@ -24,6 +24,8 @@ pub enum Event<'a> {
         order: u32,
         /// Its variant.
         variant: &'a VariantPlan,
+        /// Its place among pairs, where two sides are run.
+        pair: Option<InPair>,
     },
     /// A trial goes on.
     Progress {
@@ -47,6 +49,17 @@ pub enum Event<'a> {
     },
     /// The user asked to stop.
     Stopping,
+}
+
+/// Where a trial stands among the pairs of two sides.
+#[derive(Clone, Copy, Debug)]
+pub struct InPair {
+    /// The pair, from 0.
+    pub pair: u32,
+    /// How many there are.
+    pub pairs: u32,
+    /// The side.
+    pub side: &'static str,
 }
 
 /// Takes events as they happen.

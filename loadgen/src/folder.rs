@@ -62,28 +62,29 @@ struct Line {
 pub struct Folder {
     path: PathBuf,
     trials: File,
+    /// Whether `latest` is to point to it.
+    newest: bool,
 }
 
 impl Folder {
     /// Makes `base/name/stamp`, or `stamp-2` and so on if that exists, and proves that it can be written.
     pub fn create(base: &Path, name: &str, stamp: &str) -> Result<Self, FolderError> {
-        let parent = base.join(name);
-        let make = |path: &Path, cause| FolderError::Make { path: path.to_owned(), cause };
-        fs::create_dir_all(&parent).map_err(|cause| make(&parent, cause))?;
-        for number in 1..=MOST_RUNS_A_SECOND {
-            let path =
-                if number == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{number}")) };
-            match fs::create_dir(&path) {
-                Ok(()) => {
-                    let file = path.join(TRIALS);
-                    let trials = File::create_new(&file).map_err(|cause| make(&file, cause))?;
-                    return Ok(Self { path, trials });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(cause) => return Err(FolderError::Make { path, cause }),
-            }
+        Ok(Self { newest: true, ..Self::open(dated(base, name, stamp)?)? })
+    }
+
+    /// Makes the new folder `parent/name` for one of several results that belong together.
+    pub fn within(parent: &Path, name: &str) -> Result<Self, FolderError> {
+        let path = parent.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => Self::open(path),
+            Err(cause) => Err(FolderError::Make { path, cause }),
         }
-        Err(FolderError::Make { path: parent, cause: io::ErrorKind::AlreadyExists.into() })
+    }
+
+    fn open(path: PathBuf) -> Result<Self, FolderError> {
+        let file = path.join(TRIALS);
+        let trials = File::create_new(&file).map_err(|cause| FolderError::Make { path: file, cause })?;
+        Ok(Self { path, trials, newest: false })
     }
 
     /// Where it is.
@@ -118,9 +119,26 @@ impl Folder {
         result.manifest.recorded.extend(ending.recorded.clone());
         write_result(&self.path, &result)?;
         // A system without symbolic links has no `latest`; the path is printed anyway.
-        let _ = point_latest(base, &self.path);
+        if self.newest {
+            let _ = point_latest(base, &self.path);
+        }
         Ok(result)
     }
+}
+
+/// Makes the folder `base/name/stamp`, or `stamp-2` and so on if that exists.
+pub fn dated(base: &Path, name: &str, stamp: &str) -> Result<PathBuf, FolderError> {
+    let parent = base.join(name);
+    fs::create_dir_all(&parent).map_err(|cause| FolderError::Make { path: parent.clone(), cause })?;
+    for number in 1..=MOST_RUNS_A_SECOND {
+        let path = if number == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{number}")) };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(cause) => return Err(FolderError::Make { path, cause }),
+        }
+    }
+    Err(FolderError::Make { path: parent, cause: io::ErrorKind::AlreadyExists.into() })
 }
 
 /// How a run ended.
@@ -176,16 +194,18 @@ pub fn write_result(folder: &Path, result: &RunResult) -> Result<(), FolderError
     write().map_err(|cause| FolderError::Write { path: path.clone(), cause })
 }
 
+/// Points `base/latest` to a folder below `base`.
 #[cfg(unix)]
-fn point_latest(base: &Path, folder: &Path) -> io::Result<()> {
+pub fn point_latest(base: &Path, folder: &Path) -> io::Result<()> {
     let target = folder.strip_prefix(base).map_err(io::Error::other)?;
     let temporary = base.join(format!(".{LATEST}-{}", std::process::id()));
     std::os::unix::fs::symlink(target, &temporary)?;
     fs::rename(&temporary, base.join(LATEST))
 }
 
+/// Points `base/latest` to a folder below `base`.
 #[cfg(not(unix))]
-fn point_latest(_base: &Path, _folder: &Path) -> io::Result<()> {
+pub fn point_latest(_base: &Path, _folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

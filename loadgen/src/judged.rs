@@ -63,6 +63,7 @@ fn connections(found: &Found, stats: Option<&Stats>) -> validity::Evidence {
             + listener.accept_errors
             + stats.and_then(|stats| stats.quic).map_or(0, |quic| quic.refused),
         listen_drops: listener.dropped,
+        fault: stats.and_then(|stats| stats.fault.clone()),
         first_error: found.errors.first().cloned(),
         exhausted: found.exhausted,
         ..validity::Evidence::default()

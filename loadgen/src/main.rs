@@ -17,8 +17,9 @@ fn main() -> ExitCode {
         Verb::Probe(arguments) => verbs::probe::run(&arguments, out),
         Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
         Verb::Compare(arguments) => verbs::compare::run(&arguments, out),
+        Verb::Ab(arguments) => verbs::ab::run(&arguments, out),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
-        Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out),
     };
     done.unwrap_or_else(|report| {
         verbs::complain(&report);

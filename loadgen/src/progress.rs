@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use measurement::result::{Severity, Status, Trial};
 
 use crate::{
-    events::{Event, Listener},
+    events::{Event, InPair, Listener},
     plan::VariantPlan,
 };
 
@@ -41,8 +41,14 @@ impl Whole {
         (self.trials, self.seconds) = (trials, seconds);
     }
 
-    fn trial(&mut self, order: u32, variant: &VariantPlan) {
-        (self.order, self.name) = (order, variant.name.clone());
+    fn trial(&mut self, order: u32, variant: &VariantPlan, pair: Option<InPair>) {
+        self.order = order;
+        self.name = match pair {
+            None => variant.name.clone(),
+            Some(InPair { pair, pairs, side }) => {
+                format!("pair {} of {pairs}, {side}: {}", pair + 1, variant.name)
+            }
+        };
     }
 
     fn heading(&self) -> String {
@@ -63,8 +69,46 @@ impl Listener for Lines {
                 self.whole.started(*trials, *seconds);
                 say(&format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
             }
-            Event::Trial { order, variant } => self.whole.trial(*order, variant),
+            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
             Event::Progress { .. } => {}
+            Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
+            Event::Stopping => say(STOPPING),
+        }
+    }
+}
+
+/// One bar for the run, with the phase and live counts of the current trial.
+#[derive(Default)]
+struct Bar {
+    whole: Whole,
+    bar: Option<ProgressBar>,
+}
+
+impl Listener for Bar {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { trials, seconds, folder } => {
+                self.whole.started(*trials, *seconds);
+                let bar = ProgressBar::new(u64::from(*trials));
+                let style = ProgressStyle::with_template("{bar:20} {elapsed} {msg}");
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+                bar.enable_steady_tick(Duration::from_millis(500));
+                bar.println(format!(
+                    "{trials} trials, about {}, into {}",
+                    rounded(*seconds),
+                    folder.display()
+                ));
+                self.bar = Some(bar);
+            }
+            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
+            Event::Progress { phase, seconds, connected, delivered, workers: _ } => {
+                self.on_bar(|bar, heading| {
+                    let phase = phase.name();
+                    bar.set_message(format!(
+                        "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
+                    ));
+                });
+            }
             Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
             Event::Stopping => say(STOPPING),
         }
@@ -103,6 +147,13 @@ impl Listener for Bar {
                     ));
                 });
             }
+            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
+            Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
+                let phase = phase.name();
+                bar.set_message(format!(
+                    "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
+                ));
+            }),
             Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
                 bar.println(format!("{heading}: {}", outcome(trial)));
                 bar.inc(1);

@@ -1,30 +1,33 @@
-//! A run: every variant's trials in seeded random order within blocks, each recorded as it ends.
+//! A run: every variant's trials in seeded random order within blocks, each recorded as it ends. One side, or two in pairs.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use measurement::result::{FORMAT, Manifest, RunResult, ScenarioInfo, Status, Trial, Variant};
-use sha2::{Digest as _, Sha256};
-use ticker::{Anchor, clock, random};
+use measurement::result::{Manifest, RunResult, Status, Trial};
+use ticker::{Anchor, clock};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assemble, clients,
-    closing::{self, Closing},
-    events::{Event, Listener},
+    assemble,
+    closing::Closing,
+    events::{Event, InPair, Listener},
     floor::Floors,
     folder::{Ending, Folder, FolderError},
     plan::{Plan, VariantPlan},
     process::{self, Cores},
     scenario::Estimate,
+    target::Program,
     trial::{self, Setting},
 };
 
-const STREAM_ORDER: u64 = 31;
+mod head;
+pub mod turns;
+
+use turns::Turn;
 
 /// What the run is told beside its plan.
 pub struct Orders<'a> {
-    /// The binary that serves: this one.
-    pub program: &'a Path,
+    /// What serves: a program of ours.
+    pub program: &'a Program,
     /// The folder under which run folders are made.
     pub base: &'a Path,
     /// The command line, for the result file.
@@ -35,6 +38,32 @@ pub struct Orders<'a> {
     pub stop: CancellationToken,
 }
 
+/// One result that the run makes, of one server.
+pub struct Side<'a> {
+    /// What progress calls it; a run of one side needs no name.
+    pub name: &'static str,
+    /// What is run.
+    pub plan: &'a Plan,
+    /// What serves, where the server is ours.
+    pub program: &'a Program,
+    /// The conditions.
+    pub manifest: Manifest,
+    /// Where its trials and its result go.
+    pub folder: &'a mut Folder,
+}
+
+/// What all sides of a run share.
+pub struct Shared<'a> {
+    /// The folder under which run folders are made.
+    pub base: &'a Path,
+    /// The folder that progress tells of.
+    pub folder: &'a Path,
+    /// The command line.
+    pub command: &'a str,
+    /// Cancelled when the user asks to stop.
+    pub stop: &'a CancellationToken,
+}
+
 /// Runs a plan in a folder of its own. Trials that fail are in the result with their error.
 pub async fn run(
     plan: &Plan,
@@ -42,54 +71,120 @@ pub async fn run(
     folder: &mut Folder,
     listener: &mut dyn Listener,
 ) -> Result<RunResult, FolderError> {
-    let cores = Cores::split(&process::allowed_cores());
-    let order = order(plan);
-    let head = head(plan, &orders, &cores, &order);
-    folder.begin(&head)?;
-    let trials = plan.trials * plan.variants.len() as u32;
-    let seconds = Estimate::of(plan).total.as_secs_f64();
-    listener.event(&Event::Started { trials, seconds, folder: folder.path() });
+    let Orders { program, base, command, manifest, stop } = orders;
+    let path = folder.path().to_owned();
+    let shared = Shared { base, folder: &path, command: &command, stop: &stop };
+    let turns = turns::blocks(plan.variants.len(), plan.trials, plan.seed);
+    let [result] =
+        run_sides([Side { name: "", plan, program, manifest, folder }], &turns, &shared, listener).await?;
+    Ok(result)
+}
 
+/// Runs the trials of all sides in the order of `turns`; a result for each side, whatever became of its trials.
+pub async fn run_sides<const N: usize>(
+    sides: [Side<'_>; N],
+    turns: &[Turn],
+    shared: &Shared<'_>,
+    listener: &mut dyn Listener,
+) -> Result<[RunResult; N], FolderError> {
+    let cores = Cores::split(&process::allowed_cores());
+    let seconds: f64 = sides.iter().map(|side| Estimate::of(side.plan).total.as_secs_f64()).sum();
+    listener.event(&Event::Started { trials: turns.len() as u32, seconds, folder: shared.folder });
     // The trial's main thread stays off the server's core too; workers pin themselves to one each.
     let _ = process::pin_thread(&cores.loadgen);
-    let variants: Vec<Arc<VariantPlan>> = plan.variants.iter().cloned().map(Arc::new).collect();
-    let mut counts = vec![0; variants.len()];
-    let mut incomplete = Vec::new();
-    let path = folder.path().to_owned();
-    let (mut floors, mut closing) = (Floors::default(), Closing::default());
-    for (order, index) in order.into_iter().enumerate() {
-        if orders.stop.is_cancelled() {
+    let pairs = turns.iter().map(|turn| turn.block + 1).max().unwrap_or(0);
+
+    let mut places = 0..N;
+    let mut began = sides.map(|side| {
+        let place = places.next();
+        let own = turns.iter().filter(|turn| Some(turn.side) == place).map(|turn| turn.variant);
+        Began::new(side, shared.command, &cores, own)
+    });
+    for side in &mut began {
+        side.folder.begin(&side.head)?;
+    }
+    let mut floors = Floors::default();
+    for (order, turn) in turns.iter().enumerate() {
+        if shared.stop.is_cancelled() {
             break;
         }
-        let variant = &variants[index];
-        let clients = variant.load.clients;
+        let side = &mut began[turn.side];
+        let clients = side.variants[turn.variant].load.clients;
         floors = prepared(floors, clients, &cores).await;
-        listener.event(&Event::Trial { order: order as u32, variant });
+        let pair = (N > 1).then_some(InPair { pair: turn.block, pairs, side: side.name });
+        listener.event(&Event::Trial { order: order as u32, variant: &side.variants[turn.variant], pair });
         let mut setting = Setting {
-            program: orders.program,
-            seed: plan.seed,
+            program: side.program,
+            seed: side.plan.seed,
             cores: cores.clone(),
             anchor: Anchor::now(),
-            stop: orders.stop.clone(),
-            folder: Some(&path),
+            stop: shared.stop.clone(),
+            folder: Some(&side.path),
             listener: &mut *listener,
         };
-        let found = trial::run(variant, &mut setting).await;
-        let mut found = Trial { index: counts[index], order: order as u64, ..found };
+        let found = trial::run(&side.variants[turn.variant], &mut setting).await;
+        let mut found = Trial { order: order as u64, ..found };
         floors.judge(clients, &mut found);
-        closing.trial(&found);
-        counts[index] += 1;
-        folder.trial(&variant.name, &found)?;
-        listener.event(&Event::Ended { variant, trial: &found });
-        if let Some(error) = &found.error {
-            incomplete.push(format!("{}, trial {}: {error}", variant.name, found.index + 1));
+        side.take(turn.variant, found, listener)?;
+    }
+    let stopped = shared.stop.is_cancelled();
+    let results: Vec<RunResult> =
+        began.iter().map(|side| side.finish(shared.base, &floors, stopped)).collect::<Result<_, _>>()?;
+    Ok(results.try_into().expect("one for each side"))
+}
+
+/// A side of which trials are being run.
+struct Began<'a> {
+    name: &'static str,
+    plan: &'a Plan,
+    program: &'a Program,
+    folder: &'a mut Folder,
+    path: std::path::PathBuf,
+    head: RunResult,
+    variants: Vec<Arc<VariantPlan>>,
+    counts: Vec<u64>,
+    incomplete: Vec<String>,
+    closing: Closing,
+}
+
+impl<'a> Began<'a> {
+    fn new(side: Side<'a>, command: &str, cores: &Cores, order: impl Iterator<Item = usize>) -> Self {
+        let Side { name, plan, program, manifest, folder } = side;
+        Self {
+            name,
+            plan,
+            program,
+            path: folder.path().to_owned(),
+            folder,
+            head: head::head(plan, &manifest, command, cores, order),
+            variants: plan.variants.iter().cloned().map(Arc::new).collect(),
+            counts: vec![0; plan.variants.len()],
+            incomplete: Vec::new(),
+            closing: Closing::default(),
         }
     }
-    let ending = Ending {
-        recorded: closing.recorded(&head.manifest, &floors),
-        ..ending(plan, &counts, incomplete, orders.stop.is_cancelled())
-    };
-    folder.finish(orders.base, &ending)
+
+    /// A trial has ended: it is numbered, kept and told.
+    fn take(&mut self, index: usize, found: Trial, listener: &mut dyn Listener) -> Result<(), FolderError> {
+        let variant = &self.variants[index];
+        let found = Trial { index: self.counts[index], ..found };
+        self.closing.trial(&found);
+        self.counts[index] += 1;
+        self.folder.trial(&variant.name, &found)?;
+        listener.event(&Event::Ended { variant, trial: &found });
+        if let Some(error) = &found.error {
+            self.incomplete.push(format!("{}, trial {}: {error}", variant.name, found.index + 1));
+        }
+        Ok(())
+    }
+
+    fn finish(&self, base: &Path, floors: &Floors, stopped: bool) -> Result<RunResult, FolderError> {
+        let ending = Ending {
+            recorded: self.closing.recorded(&self.head.manifest, floors),
+            ..ending(self.plan, &self.counts, self.incomplete.clone(), stopped)
+        };
+        self.folder.finish(base, &ending)
+    }
 }
 
 /// The floor test blocks its thread; the runtime's goes on.
@@ -120,67 +215,6 @@ fn ending(plan: &Plan, counts: &[u64], incomplete: Vec<String>, stopped: bool) -
         status: if complete { Status::Complete } else { Status::Partial },
         partial_reason: (!complete).then(|| reasons.join("; ")),
         recorded: BTreeMap::new(),
-    }
-}
-
-/// Indices of variants in the order of trials: each block holds every variant once, shuffled.
-fn order(plan: &Plan) -> Vec<usize> {
-    let blocks = (0..u64::from(plan.trials)).flat_map(|block| {
-        let mut indices: Vec<usize> = (0..plan.variants.len()).collect();
-        random::shuffle(&mut indices, plan.seed, STREAM_ORDER + block);
-        indices
-    });
-    blocks.collect()
-}
-
-fn head(plan: &Plan, orders: &Orders<'_>, cores: &Cores, order: &[usize]) -> RunResult {
-    let started_at = assemble::date(clock::unix_ns());
-    let mut resolved = serde_json::to_value(plan).unwrap_or_default();
-    for (variant, planned) in
-        plan.variants.iter().zip(resolved["variants"].as_array_mut().into_iter().flatten())
-    {
-        if variant.peer.is_some() {
-            planned["feed"] = serde_json::Value::Null;
-        }
-    }
-    let mut hash = Sha256::new();
-    hash.update(&started_at);
-    hash.update(&plan.text);
-    hash.update(serde_json::to_vec(&orders.manifest).unwrap_or_default());
-    let mut manifest = orders.manifest.clone();
-    closing::announce(&mut manifest);
-    let names: Vec<&str> = order.iter().map(|&index| plan.variants[index].name.as_str()).collect();
-    manifest.recorded.insert("order".to_owned(), names.into());
-    let pinning = serde_json::json!({ "server": cores.server, "loadgen": cores.loadgen });
-    manifest.timed_must_match.insert("pinning".to_owned(), pinning);
-    let variant = |variant: &VariantPlan| Variant {
-        name: variant.name.clone(),
-        kind: variant.kind.name().to_owned(),
-        engine: variant.engine.clone(),
-        options: variant.set.clone(),
-        point: variant.point.clone(),
-        model: clients::model(variant.kind, &variant.options),
-        clients: u64::from(variant.load.clients),
-        ..Variant::default()
-    };
-    RunResult {
-        format: FORMAT.to_owned(),
-        id: hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
-        command: orders.command.clone(),
-        started_at: started_at.clone(),
-        finished_at: started_at,
-        status: Status::Partial,
-        partial_reason: Some("the run did not end".to_owned()),
-        scenario: ScenarioInfo {
-            path: plan.path.display().to_string(),
-            title: plan.title.clone(),
-            why: plan.why.clone(),
-            notice: plan.notice.clone(),
-            text: plan.text.clone(),
-            plan: resolved,
-        },
-        manifest,
-        variants: plan.variants.iter().map(variant).collect(),
     }
 }
 
@@ -228,15 +262,6 @@ mod tests {
             variants: (0..variants).map(variant).collect(),
             gates: Vec::new(),
         }
-    }
-
-    #[test]
-    fn each_block_holds_every_variant_once_in_an_order_of_its_own() {
-        let order = order(&plan(5, 4));
-        let mut blocks: Vec<Vec<usize>> = order.chunks(5).map(<[usize]>::to_vec).collect();
-        assert!(blocks.windows(2).any(|pair| pair[0] != pair[1]));
-        blocks.iter_mut().for_each(|block| block.sort_unstable());
-        assert!(blocks.iter().all(|block| *block == [0, 1, 2, 3, 4]));
     }
 
     #[test]

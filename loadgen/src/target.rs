@@ -13,9 +13,11 @@ use crate::{
 };
 
 mod peer;
+mod program;
 mod reference;
 
 use peer::PeerServer;
+pub use program::Program;
 use reference::Reference;
 pub use reference::{start_message, stats};
 use stats::Stats;
@@ -70,10 +72,10 @@ pub enum Target {
 impl Target {
     /// Starts or finds the server of a variant and waits until it is ready.
     ///
-    /// `program` is a `loadgen` binary, in a run the one that runs; what a server of somebody else's prints goes
+    /// `program` is the one that serves where the server is ours; what a server of somebody else's prints goes
     /// into a file in `folder`.
     pub async fn start(
-        program: &Path,
+        program: &Program,
         variant: &VariantPlan,
         cores: &Cores,
         folder: Option<&Path>,

@@ -22,7 +22,7 @@ use crate::{
     plan::VariantPlan,
     process::{self, Cores, Usage},
     syscalls::Syscalls,
-    target::{Target, TargetError, stats::Stats},
+    target::{Program, Target, TargetError, stats::Stats},
     worker::{self, Found, Job, Live, Stage},
 };
 
@@ -41,8 +41,8 @@ const CUT_LEAD: Duration = Duration::from_millis(30);
 
 /// What all trials of a run share.
 pub struct Setting<'a> {
-    /// The binary that serves.
-    pub program: &'a Path,
+    /// What serves.
+    pub program: &'a Program,
     /// Seed of the phases of polls.
     pub seed: u64,
     /// Which cores each side runs on.

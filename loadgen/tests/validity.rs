@@ -297,6 +297,7 @@ async fn a_server_that_refuses_clients_is_named() {
         events::{Event, Listener},
         process::{self, Cores},
         scenario::{self, Overrides},
+        target::Program,
         trial::{self, Setting},
     };
     struct Silent;
@@ -310,7 +311,7 @@ async fn a_server_that_refuses_clients_is_named() {
         quick: false,
     };
     let plan = scenario::load("ticker", &overrides).expect("the shipped scenario is valid");
-    let program = narrow_server(place.path());
+    let program = Program::loadgen(narrow_server(place.path()));
     let mut setting = Setting {
         program: &program,
         seed: 1,

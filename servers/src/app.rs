@@ -14,6 +14,7 @@ use ticker::Transport;
 use crate::quic::Books;
 use crate::{
     allocations,
+    fault::Fault,
     identity::Identity,
     log::Log,
     publisher::Progress,
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) quic_address: Option<SocketAddr>,
     #[cfg(feature = "quic")]
     pub(crate) quic: Arc<Books>,
+    /// Writes to all connections, where a planted fault makes some of them late.
+    pub(crate) sends: Option<Arc<AtomicU64>>,
     counters: [Counters; Transport::ALL.len()],
 }
 
@@ -74,6 +77,7 @@ impl App {
             progress: Arc::default(),
             registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
             tasks: Tasks::default(),
+            sends: (settings.fault == Some(Fault::Slow)).then(Arc::default),
             counters: Default::default(),
             settings,
         }
@@ -99,6 +103,7 @@ impl App {
             gaps: self.log.gaps(),
             publisher,
             heap: allocations::now(),
+            fault: self.settings.fault.map(|fault| fault.name().to_owned()),
             transports: Transport::ALL.into_iter().map(of).collect(),
             ..Stats::default()
         };

@@ -23,7 +23,8 @@ use tokio::{
 
 use crate::{
     Listeners,
-    control::{Acknowledged, Command, Hello, Reply, Start},
+    control::{Acknowledged, Command, Hello, PROTOCOL, Reply, Start},
+    fault::Fault,
     identity::Identity,
     listen, listen_both, os,
     serve::{self, ServeError},
@@ -61,6 +62,8 @@ pub struct ServeArgs {
     feed: FeedArgs,
     #[command(flatten)]
     tuning: TuningArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
 }
 
 /// Where commands come from.
@@ -123,6 +126,14 @@ struct TuningArgs {
     /// Pages that may open a WebSocket besides the server's own, as in https://example.org
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Faults, to see what a gate catches")]
+struct FaultArgs {
+    /// Do something wrong on purpose
+    #[arg(long, value_name = "FAULT", value_enum, hide_short_help = true)]
+    fault: Option<Fault>,
 }
 
 fn arrivals() -> impl clap::builder::TypedValueParser<Value = Arrivals> {
@@ -203,9 +214,7 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
 
     let (start, stop) = match args.control {
         Some(Channel::Stdio) => obey_stdin(&hello).map_err(CliError::Start)?,
-        None => {
-            obey_signals(&hello, listeners.identity.as_deref(), &settings.feed).map_err(CliError::Start)?
-        }
+        None => obey_signals(&hello, listeners.identity.as_deref(), &settings).map_err(CliError::Start)?,
     };
     // Under control Ctrl-C is the parent's business, which may still need its server to drain.
     let interrupt_stops = args.control.is_none();
@@ -273,6 +282,7 @@ impl ServeArgs {
             compress: tuning.compress,
             deflate: tuning.deflate,
             echo: tuning.echo,
+            fault: self.faults.fault,
             ..default
         }
     }
@@ -325,6 +335,7 @@ async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
 /// Where it listens, and how it is recognised.
 fn hello(listeners: &Listeners) -> io::Result<Hello> {
     Ok(Hello {
+        protocol: PROTOCOL,
         address: listeners.tcp.local_addr()?,
         pid: std::process::id(),
         certificate: listeners.identity.as_ref().map(|identity| identity.pem().to_owned()),
@@ -333,15 +344,18 @@ fn hello(listeners: &Listeners) -> io::Result<Hello> {
 }
 
 /// Without a parent: starts at once, tells a person where, stops by signals only.
-fn obey_signals(hello: &Hello, identity: Option<&Identity>, feed: &FeedSettings) -> io::Result<Orders> {
+fn obey_signals(hello: &Hello, identity: Option<&Identity>, settings: &Settings) -> io::Result<Orders> {
     let address = hello.address;
-    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = feed;
+    let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, .. } = &settings.feed;
     let arrivals = arrivals.name();
     writeln!(
         io::stdout(),
         "serving http://{address}/ ({symbols} symbols, {updates_per_second} quotes/s, {arrivals}, \
          {quote_bytes} bytes each); Ctrl-C stops"
     )?;
+    if let Some(fault) = settings.fault {
+        writeln!(io::stdout(), "with a planted fault: {}", fault.name())?;
+    }
     if identity.is_some() {
         writeln!(io::stdout(), "serving https://{address}/ on the same port")?;
     }

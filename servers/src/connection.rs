@@ -20,6 +20,7 @@ use tokio::{
 use wire::kernel;
 
 use crate::{
+    fault::Pauses,
     patience::Patience,
     registry::{Record, Registry, Verdict},
     stats::Mismatch,
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     account: Option<Account>,
     patience: Patience,
     tasks: Tasks,
+    /// Where a planted fault makes some sends late.
+    pauses: Option<Pauses>,
 }
 
 /// A socket, its counters, and what the kernel says of them; it is closed when the account is.
@@ -94,7 +97,13 @@ impl Connection {
         tasks: Tasks,
     ) -> Self {
         let account = Some(Account { socket, record, registry, verdict: None });
-        Self { account, patience: Patience::new(limit), tasks }
+        Self { account, patience: Patience::new(limit), tasks, pauses: None }
+    }
+
+    /// The same with the sends of a planted fault.
+    pub(crate) fn with_pauses(mut self, pauses: Option<Pauses>) -> Self {
+        self.pauses = pauses;
+        self
     }
 
     fn account(&mut self) -> &mut Account {
@@ -145,7 +154,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let account = self.get_mut().account();
+        let this = self.get_mut();
+        if let Some(pauses) = &mut this.pauses {
+            ready!(pauses.poll_free(context));
+        }
+        let account = this.account();
         let Poll::Ready(moved) = Pin::new(&mut account.socket).poll_write_vectored(context, buffers) else {
             account.record.stalled();
             return Poll::Pending;
@@ -153,6 +166,9 @@ impl AsyncWrite for Connection {
         let moved = moved?;
         if moved > 0 {
             account.record.written(buffers, moved);
+        }
+        if let Some(pauses) = &mut this.pauses {
+            pauses.sent();
         }
         Poll::Ready(Ok(moved))
     }

@@ -9,9 +9,19 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use ticker::Anchor;
 
+/// The version of this channel. A server that says none speaks the first.
+pub const PROTOCOL: u32 = 1;
+
+fn first_protocol() -> u32 {
+    1
+}
+
 /// The server's first line: it is listening.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
+    /// [`PROTOCOL`] as the server knows it.
+    #[serde(default = "first_protocol")]
+    pub protocol: u32,
     /// Where it listens; the port is the real one even when 0 was asked for.
     pub address: SocketAddr,
     /// Its process, for CPU and memory accounting.
@@ -83,11 +93,12 @@ mod tests {
         let anchor = Anchor { unix_ns: 3, mono_ns: 4 };
         let start = Start { anchor, t0_ns: 5, window_from_ns: 6, window_to_ns: 7 };
         let address = "127.0.0.1:80".parse().unwrap();
-        let hello = Hello { address, pid: 9, certificate: None, quic: None };
+        let hello = Hello { protocol: PROTOCOL, address, pid: 9, certificate: None, quic: None };
         let check = |text: String, expected: &str| assert_eq!(text, expected);
-        check(serde_json::to_string(&hello).unwrap(), r#"{"address":"127.0.0.1:80","pid":9}"#);
+        check(serde_json::to_string(&hello).unwrap(), r#"{"protocol":1,"address":"127.0.0.1:80","pid":9}"#);
         let known = Hello { certificate: Some("PEM".to_owned()), quic: Some(address), ..hello.clone() };
-        let text = r#"{"address":"127.0.0.1:80","pid":9,"certificate":"PEM","quic":"127.0.0.1:80"}"#;
+        let text =
+            r#"{"protocol":1,"address":"127.0.0.1:80","pid":9,"certificate":"PEM","quic":"127.0.0.1:80"}"#;
         check(serde_json::to_string(&known).unwrap(), text);
         let old = r#"{"address":"127.0.0.1:80","pid":9}"#;
         assert_eq!(serde_json::from_str::<Hello>(old).unwrap(), hello);

@@ -31,6 +31,8 @@ pub(crate) struct Encoded {
     /// An event of docs/ticker.proto.
     #[cfg(feature = "grpc")]
     pub(crate) protobuf: Bytes,
+    /// Whether a planted fault keeps it from everybody.
+    withheld: bool,
     raw: OnceLock<Arc<RawValue>>,
 }
 
@@ -59,10 +61,22 @@ impl Encoded {
             text,
             line,
             binary,
+            withheld: false,
             raw: OnceLock::new(),
             #[cfg(feature = "grpc")]
             protobuf: ticker::protobuf::encode_quote(quote).into(),
         }
+    }
+
+    /// The same, kept from everybody if so.
+    pub(crate) fn withheld(mut self, withheld: bool) -> Self {
+        self.withheld = withheld;
+        self
+    }
+
+    /// Whether a planted fault keeps it from everybody.
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.withheld
     }
 
     /// The same as a value that serialises to itself; made when it is first asked for.

@@ -7,6 +7,7 @@ pub mod allocations;
 pub mod cli;
 pub mod conditions;
 pub mod control;
+pub mod fault;
 pub mod settings;
 pub mod stats;
 
@@ -29,6 +30,7 @@ mod tasks;
 mod transports;
 
 pub use control::Start;
+pub use fault::Fault;
 pub use listeners::{Listeners, listen, listen_both};
 pub use serve::{ServeError, serve};
 pub use settings::Settings;

@@ -26,11 +26,20 @@ use crate::{
 pub(crate) trait Entry: Send + Sync + 'static {
     /// The index of the symbol that it is about.
     fn symbol(&self) -> u32;
+
+    /// Whether no reader may see it.
+    fn is_withheld(&self) -> bool {
+        false
+    }
 }
 
 impl Entry for Encoded {
     fn symbol(&self) -> u32 {
         self.symbol
+    }
+
+    fn is_withheld(&self) -> bool {
+        self.is_withheld()
     }
 }
 
@@ -162,10 +171,12 @@ impl<E: Entry> Log<E> {
 impl<E: Entry> Shelf<E> {
     fn push(&mut self, quote: E, replay_window: usize) {
         self.last += 1;
-        let before = std::mem::replace(&mut self.newest_of[quote.symbol() as usize], self.last);
         let quote = Arc::new(quote);
-        self.newest.remove(&before);
-        self.newest.insert(self.last, Arc::clone(&quote));
+        if !quote.is_withheld() {
+            let before = std::mem::replace(&mut self.newest_of[quote.symbol() as usize], self.last);
+            self.newest.remove(&before);
+            self.newest.insert(self.last, Arc::clone(&quote));
+        }
         if self.recent.len() == replay_window {
             self.recent.pop_front();
         }
@@ -185,7 +196,7 @@ impl<E: Entry> Shelf<E> {
         let from = after.checked_sub(before_first)?.min(self.recent.len() as u64) as usize;
         if selection.is_all() {
             let to = self.recent.len().min(from.saturating_add(most));
-            let quotes = self.recent.range(from..to).map(view).collect();
+            let quotes = self.recent.range(from..to).filter(|quote| !quote.is_withheld()).map(view).collect();
             return Some((quotes, before_first + to as u64));
         }
         let (mut quotes, mut to) = (Vec::new(), from);
@@ -194,7 +205,7 @@ impl<E: Entry> Shelf<E> {
                 break;
             }
             to += 1;
-            if selection.wants(quote.symbol()) {
+            if selection.wants(quote.symbol()) && !quote.is_withheld() {
                 quotes.push(view(quote));
             }
         }
@@ -300,6 +311,25 @@ mod tests {
             Encoded::new(&Quote { due, symbol: "ACME", due_us: 0, sent_us: 0 }, 120)
         };
         log.append(seqs.map(quote).collect());
+    }
+
+    #[tokio::test]
+    async fn what_a_fault_withholds_nobody_sees_and_the_numbers_go_on() {
+        let log = log(50, 2);
+        let mut subscription = Subscription::new(&log, Some(2), Selection::default());
+        let quote = |seq: u64, withheld| {
+            let due = Due { seq, symbol: 0, offset_ns: 0, cents: 10_000, quantity: 100 };
+            let quote = Quote { due, symbol: "ACME", due_us: 0, sent_us: 0 };
+            Encoded::new(&quote, 120).withheld(withheld)
+        };
+        log.append(vec![quote(3, true)]);
+        assert_eq!(shape(&log.since(2, &Selection::default())), (3, 0, false, vec![]));
+        assert_eq!(shape(&log.snapshot(&Selection::default())), (3, 0, true, vec![1, 2]));
+        log.append(vec![quote(4, false), quote(5, true), quote(6, false)]);
+        assert_eq!(next(&mut subscription).await, Some((0, 0, false, vec![4, 6])));
+        assert_eq!(shape(&log.latest(2, &Selection::default())), (6, 0, false, vec![6]));
+        let acme = Selection::of_list(Some("ACME"), 4).unwrap();
+        assert_eq!(shape(&log.since(2, &acme)), (6, 0, false, vec![4, 6]));
     }
 
     fn seq(json: &[u8]) -> u64 {

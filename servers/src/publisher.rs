@@ -15,7 +15,9 @@ use std::{
 
 use ticker::{Anchor, Due, FeedSettings, Quote, Schedule, clock, symbol_name};
 
-use crate::{control::Start, encoded::Encoded, log::Log, os, settings::Settings, stats::PublisherStats};
+use crate::{
+    control::Start, encoded::Encoded, fault::Fault, log::Log, os, settings::Settings, stats::PublisherStats,
+};
 
 /// Longest sleep: the delay with which the thread notices that it shall stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
@@ -73,6 +75,7 @@ pub(crate) fn spawn(
     let publisher = Publisher {
         names: (0..settings.feed.symbols).map(symbol_name).collect(),
         feed: settings.feed.clone(),
+        fault: settings.fault,
         // A longer round would push its own first quotes out of the window before anyone can read them.
         longest_round: settings.replay_window,
         log: Arc::clone(log),
@@ -90,6 +93,7 @@ pub(crate) fn spawn(
 
 struct Publisher {
     feed: FeedSettings,
+    fault: Option<Fault>,
     names: Vec<String>,
     longest_round: usize,
     log: Arc<Log>,
@@ -141,7 +145,8 @@ impl Publisher {
         let encode = |&due: &Due| {
             let due_us = start.anchor.unix_us(start.t0_ns.saturating_add(due.offset_ns));
             let quote = Quote { due, symbol: &self.names[due.symbol as usize], due_us, sent_us };
-            Encoded::new(&quote, self.feed.quote_bytes)
+            let withheld = self.fault.is_some_and(|fault| fault.withholds(due.seq));
+            Encoded::new(&quote, self.feed.quote_bytes).withheld(withheld)
         };
         self.log.append(dues.iter().map(encode).collect());
 

@@ -30,6 +30,7 @@ use crate::{
     conditions::HTTP_BUFFER,
     connection::Connection,
     control::Start,
+    fault::{self, Fault, Pauses},
     identity::Identity,
     listeners::Listeners,
     os, publisher,
@@ -204,7 +205,8 @@ async fn welcome(
     };
     let registry = Arc::clone(&app.registry);
     let (limit, tasks) = (app.settings.header_timeout, app.tasks.clone());
-    let connection = Connection::new(socket, Arc::clone(&record), registry, limit, tasks);
+    let pauses = app.sends.as_ref().map(|sends| Pauses::new(Arc::clone(sends)));
+    let connection = Connection::new(socket, Arc::clone(&record), registry, limit, tasks).with_pauses(pauses);
     match (secure, acceptor) {
         (Ok(true), Some(acceptor)) => {
             // Within this task, so that a slow handshake holds up nobody else.
@@ -254,6 +256,7 @@ async fn converse<S>(connection: S, record: Arc<Record>, app: Arc<App>, routes: 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let extra = (app.settings.fault == Some(Fault::ExtraHeader)).then(fault::field);
     let service = service_fn(move |request: Request<Incoming>| {
         record.request(routes::class(request.uri().path()));
         if request.version() == http::Version::HTTP_2 {
@@ -261,9 +264,12 @@ where
             record.upgraded();
         }
         let response = routes.call(request);
-        let record = Arc::clone(&record);
+        let (record, extra) = (Arc::clone(&record), extra.clone());
         async move {
-            let response = response.await;
+            let mut response = response.await;
+            if let (Ok(response), Some((name, value))) = (&mut response, extra) {
+                response.headers_mut().insert(name, value);
+            }
             if response.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                 record.upgraded();
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ticker::{FeedError, FeedSettings};
 
-use crate::conditions::HEARTBEAT;
+use crate::{conditions::HEARTBEAT, fault::Fault};
 
 /// Settings of one server.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Settings {
     pub deflate: Deflate,
     /// Whether `/ws/echo` is there, for conformance suites.
     pub echo: bool,
+    /// What it does wrong on purpose.
+    pub fault: Option<Fault>,
 }
 
 /// Whether WebSocket messages are compressed, and what their compression remembers (RFC 7692 section 7.1.1).
@@ -63,6 +65,7 @@ impl Default for Settings {
             compress: false,
             deflate: Deflate::Off,
             echo: false,
+            fault: None,
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Stats {
     /// QUIC, which is UDP and in none of the figures above; null unless the server listens for it.
     #[serde(default)]
     pub quic: Option<QuicStats>,
+    /// What the server was told to do wrong on purpose; absent unless it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// Counts of connections.

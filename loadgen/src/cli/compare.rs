@@ -35,9 +35,9 @@ pub struct CompareArgs {
 /// How two results are judged.
 #[derive(Args, Clone, Debug)]
 pub struct JudgingArgs {
-    /// Whether timed metrics decide the verdict or only advise
-    #[arg(long, value_name = "HOW", default_value = "advise")]
-    pub timed: Timed,
+    /// Whether timed metrics decide the verdict or only advise [default: gate in `ab`, advise in `compare`]
+    #[arg(long, value_name = "HOW")]
+    pub timed: Option<Timed>,
     /// What an undecided verdict means for the exit code: 1 or 0 instead of 4
     #[arg(long, value_name = "EXIT")]
     pub on_inconclusive: Option<OnInconclusive>,

@@ -74,7 +74,7 @@ impl View {
             Event::Started { trials, seconds, folder: _ } => {
                 (self.trials, self.planned_s, self.started_ns) = (*trials, *seconds, now_ns);
             }
-            Event::Trial { order, variant } => {
+            Event::Trial { order, variant, pair: _ } => {
                 let (name, asked) = (variant.name.clone(), variant.load.clients);
                 self.current = Current { order: *order, name, asked, ..Current::default() };
                 self.current.second.0 = now_ns;

@@ -23,6 +23,7 @@ mod wire;
 pub use error::{Problem, ScenarioError};
 pub use estimate::{Estimate, Needs, NeedsError};
 pub use overrides::Overrides;
+pub(crate) use peer::{headers as stranger_headers, is_here, words};
 pub use source::SHIPPED;
 
 /// Reads the scenario that the command line names and resolves it.
@@ -39,7 +40,12 @@ pub fn load_with(
     overrides: &Overrides,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, ScenarioError> {
-    resolve_source(&source::find(path_or_name)?, overrides, environment)
+    resolve_source(&source::find(path_or_name)?, overrides, environment).map(|(plan, _)| plan)
+}
+
+/// [`load`], and whether the scenario says how long to warm up.
+pub fn load_for_pairs(path_or_name: &str, overrides: &Overrides) -> Result<(Plan, bool), ScenarioError> {
+    resolve_source(&source::find(path_or_name)?, overrides, &|name| std::env::var(name).ok())
 }
 
 /// A scenario that is no file: `name` stands where a path would.
@@ -49,14 +55,15 @@ pub fn load_text(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, ScenarioError> {
     let source = source::Source { name: name.to_owned(), path: name.into(), text: text.to_owned() };
-    resolve_source(&source, &Overrides::default(), environment)
+    resolve_source(&source, &Overrides::default(), environment).map(|(plan, _)| plan)
 }
 
+/// The plan, and whether the file or `--set` says how long to warm up.
 fn resolve_source(
     source: &source::Source,
     overrides: &Overrides,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Plan, ScenarioError> {
+) -> Result<(Plan, bool), ScenarioError> {
     let mut sources = decode::Sources::default();
     let mut file = sources.file(&source.path.to_string_lossy(), &source.text)?;
     for given in &overrides.set {
@@ -70,5 +77,5 @@ fn resolve_source(
     if overrides.quick {
         overrides::quicken(&mut plan);
     }
-    Ok(plan)
+    Ok((plan, file.load.warmup.is_some()))
 }

@@ -509,7 +509,7 @@ impl Reader<'_> {
 ///
 /// Browsers offer compression everywhere; here it is offered only where the scenario asks for it, since it changes
 /// what the bytes mean.
-pub(super) fn headers(profile: Vec<(String, String)>, own: &[(String, Text)]) -> Vec<(String, String)> {
+pub(crate) fn headers(profile: Vec<(String, String)>, own: &[(String, Text)]) -> Vec<(String, String)> {
     let left_out = ["accept-encoding", "sec-websocket-extensions"];
     let replaced = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     let kept = profile.into_iter().filter(|(name, _)| {
@@ -519,13 +519,13 @@ pub(super) fn headers(profile: Vec<(String, String)>, own: &[(String, Text)]) ->
 }
 
 /// Whether a host is this machine by its name alone; the address is looked at again before connecting.
-fn is_here(host: &str) -> bool {
+pub(crate) fn is_here(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Words of a command, quotes as in a shell; nothing else is. `None` for a quote that is not closed.
-fn words(command: &str) -> Option<Vec<String>> {
+pub(crate) fn words(command: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for character in command.chars() {
         match (quote, character) {

@@ -2,11 +2,11 @@
 //!
 //! This is the one file of the load generator that knows the `servers` crate.
 
-use std::{io, ops::Range, path::Path, process::Stdio, time::Duration};
+use std::{io, ops::Range, process::Stdio, time::Duration};
 
 pub use servers::stats;
 use servers::{
-    control::{Command, Hello, Reply, Start},
+    control::{Command, Hello, PROTOCOL, Reply, Start},
     stats::Stats,
 };
 use ticker::{Anchor, clock};
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{STOP_TIME, TargetError};
+use super::{Program, STOP_TIME, TargetError};
 use crate::{
     conditions::HEARTBEAT,
     endpoint::Endpoint,
@@ -49,10 +49,10 @@ pub struct Reference {
 impl Reference {
     /// Starts the embedded server for a variant and waits until it is ready.
     ///
-    /// `program` is a `loadgen` binary, in a run the one that runs.
-    pub async fn start(program: &Path, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
-        let mut command = tokio::process::Command::new(program);
-        command.args(arguments(variant, cores));
+    /// `program` may be of another version, as long as it speaks the same control protocol.
+    pub async fn start(program: &Program, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
+        let mut command = tokio::process::Command::new(&program.path);
+        command.args(&program.arguments).args(arguments(variant, cores));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // Ctrl-C is for us: the server ends when it is told to, or when our end of its stdin closes.
         command.process_group(0);
@@ -61,6 +61,10 @@ impl Reference {
         let stdout = child.stdout.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdout")))?;
         let mut lines = BufReader::new(stdout).lines();
         let hello: Hello = read(&mut lines, "its address").await?;
+        if hello.protocol != PROTOCOL {
+            let found = format!("a server that speaks version {}", hello.protocol);
+            return Err(TargetError::Unexpected { expected: "version 1 of the control protocol", found });
+        }
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
         let certificate = hello.certificate.as_deref().filter(|_| variant.options.tls);
         let mut endpoint = Endpoint::reference(hello.address, certificate)?;
@@ -140,7 +144,7 @@ pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
 fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
     let feed = &variant.feed;
     let cpus: Vec<String> = cores.server.iter().map(u32::to_string).collect();
-    let mut arguments: Vec<String> = ["serve", "--control", "stdio", "--listen", "127.0.0.1:0"]
+    let mut arguments: Vec<String> = ["--control", "stdio", "--listen", "127.0.0.1:0"]
         .map(str::to_owned)
         .into_iter()
         .chain([format!("--symbols={}", feed.symbols)])

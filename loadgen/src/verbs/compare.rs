@@ -14,6 +14,7 @@ use super::printed;
 use crate::{
     ci::{self, Annotation, Level},
     cli::compare::{CompareArgs, JudgingArgs, OnInconclusive, Timed},
+    ledger,
 };
 
 /// Compares. An error is bad usage: two results that cannot be compared, or are none.
@@ -21,20 +22,22 @@ pub fn run(arguments: &CompareArgs, out: &mut impl Write) -> miette::Result<Exit
     let base = reports::load(&arguments.base).into_diagnostic()?;
     let candidate = reports::load(&arguments.candidate).into_diagnostic()?;
     let folder = arguments.out.clone().unwrap_or_else(|| beside(&arguments.candidate, &base));
-    judge(&base, &candidate, &arguments.judging, &folder, out)
+    judge(&base, &candidate, (&arguments.judging, Timed::Advise), &folder, out)
 }
 
-/// Compares two results, prints the verdict, writes its files into `folder`, and tells the exit code.
+/// Compares two results, prints the verdict, writes its files into `folder`, and tells the exit code. `timed` is what timed
+/// metrics may do where the user does not say.
 pub(super) fn judge(
     base: &RunResult,
     candidate: &RunResult,
-    judging: &JudgingArgs,
+    (judging, timed): (&JudgingArgs, Timed),
     folder: &Path,
     out: &mut impl Write,
 ) -> miette::Result<ExitCode> {
     let ledger = ledger(judging.ledger.as_deref(), candidate)?;
+    let timed = judging.timed.unwrap_or(timed);
     let settings =
-        Settings { delta: judging.delta, timed_gates: judging.timed == Timed::Gate, ..Settings::default() };
+        Settings { delta: judging.delta, timed_gates: timed == Timed::Gate, ..Settings::default() };
     let comparison = compare::compare(base, candidate, &settings, ledger.as_ref()).into_diagnostic()?;
     let undecided_fails = judging.on_inconclusive != Some(OnInconclusive::Pass);
     let page = reports::render_comparison(&comparison, base, candidate, undecided_fails, folder)
@@ -46,11 +49,20 @@ pub(super) fn judge(
     Ok(ExitCode::from(exit_code(comparison.verdict, judging.on_inconclusive)))
 }
 
-/// The ledger that was named, which must be one.
-fn ledger(path: Option<&Path>, _candidate: &RunResult) -> miette::Result<Option<NoiseLedger>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).into_diagnostic()?;
-    serde_json::from_str(&text).into_diagnostic().map(Some)
+/// The machine's ledger: the one that was named, or the one that `doctor` keeps of this result's machine, if any.
+fn ledger(given: Option<&Path>, candidate: &RunResult) -> miette::Result<Option<NoiseLedger>> {
+    let facts = &candidate.manifest.timed_must_match;
+    let path = match ledger::path(given, facts) {
+        Ok(path) => path,
+        // Nowhere to keep one: then there is none.
+        Err(_) if given.is_none() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let found = ledger::load(&path, facts)?;
+    if let (None, Some(given)) = (&found, given) {
+        return Err(miette::miette!("failed to read the noise ledger {}: there is no such file", given.display()));
+    }
+    Ok(found)
 }
 
 /// In the candidate's folder, named after the base.

@@ -4,12 +4,14 @@ use std::{
     io::{self, Write},
     net::{TcpListener, TcpStream},
     os::fd::AsFd as _,
+    process::ExitCode,
     time::Duration,
 };
 
 use ticker::clock;
 
 mod missing;
+mod noise;
 mod timekeeping;
 
 use super::{printed, table, write_table};
@@ -25,8 +27,9 @@ const NOISE_TIME: Duration = Duration::from_secs(2);
 const GAP: Duration = Duration::from_micros(50);
 
 /// Examines the machine and prints what it finds.
-pub fn run(arguments: &DoctorArgs, out: &mut impl Write) -> miette::Result<()> {
-    printed(examine(arguments, out))
+pub fn run(arguments: &DoctorArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+    printed(examine(arguments, out))?;
+    if arguments.noise { noise::run(arguments, out) } else { Ok(ExitCode::SUCCESS) }
 }
 
 fn examine(arguments: &DoctorArgs, out: &mut impl Write) -> io::Result<()> {
@@ -74,7 +77,7 @@ fn examine(arguments: &DoctorArgs, out: &mut impl Write) -> io::Result<()> {
     } else {
         writeln!(
             out,
-            "\n`loadgen doctor --noise` watches for two seconds how often the processor is taken away."
+            "\n`loadgen doctor --noise` measures in about four minutes how much two equal programs differ here."
         )?;
     }
     Ok(())
@@ -258,7 +261,7 @@ mod tests {
     #[test]
     fn the_doctor_names_every_limit() {
         let mut out = Vec::new();
-        run(&DoctorArgs { noise: false }, &mut out).unwrap();
+        run(&DoctorArgs::default(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         for word in [
             "cores",

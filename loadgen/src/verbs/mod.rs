@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
 
+pub mod ab;
 pub mod check;
 pub mod compare;
 pub mod doctor;

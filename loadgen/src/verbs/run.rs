@@ -21,10 +21,11 @@ use crate::{
     progress,
     runner::{self, Orders},
     scenario::{self, Needs},
+    target::Program,
 };
 
 /// Exit code of a run that could not be completed, or whose figures cannot be trusted.
-const NOT_TRUSTED: u8 = 3;
+pub(super) const NOT_TRUSTED: u8 = 3;
 
 /// Runs a scenario and renders its report. Errors are bad usage; what goes wrong in trials is in the exit code.
 pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
@@ -37,7 +38,7 @@ pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode
     let baseline = gating::baseline(arguments.baseline.as_deref(), &plan, &manifest)?;
     raise_file_limit();
     let mut folder = Folder::create(&arguments.out, &plan.name, &runner::folder_stamp()).into_diagnostic()?;
-    let program = std::env::current_exe().into_diagnostic()?;
+    let program = Program::loadgen(std::env::current_exe().into_diagnostic()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     let stop = CancellationToken::new();
     let mut listener = listener(arguments, &plan, &stop)?;
@@ -59,7 +60,7 @@ pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode
 async fn measure(
     plan: &Plan,
     arguments: &RunArgs,
-    (program, manifest): (&Path, Manifest),
+    (program, manifest): (&Program, Manifest),
     folder: &mut Folder,
     (stop, listener): (CancellationToken, &mut dyn Listener),
 ) -> Result<RunResult, crate::folder::FolderError> {
@@ -89,7 +90,7 @@ fn stop_or_give_up(stop: &CancellationToken) {
 }
 
 /// The first Ctrl-C or SIGTERM ends the run in order, the second at once.
-async fn stop_on_ctrl_c(stop: CancellationToken) {
+pub(super) async fn stop_on_ctrl_c(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -105,7 +106,8 @@ async fn stop_on_ctrl_c(stop: CancellationToken) {
     }
 }
 
-fn command_line() -> String {
+/// The command line as a shell would take it.
+pub(super) fn command_line() -> String {
     let quoted = std::env::args().enumerate().map(|(index, argument)| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
         if index == 0 {
@@ -120,7 +122,7 @@ fn command_line() -> String {
 }
 
 /// The soft limit of open files is often 1,024; the hard one was held against the plan's needs.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // What is not raised shows as clients that cannot connect, with the system's own words.

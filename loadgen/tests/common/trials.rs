@@ -1,12 +1,13 @@
 //! One short trial from a scenario that the test writes: its plan and its figures. It judges nothing.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use loadgen::{
     events::{Event, Listener},
     plan::VariantPlan,
     process::{self, Cores},
     scenario::{self, Overrides},
+    target::Program,
     trial::{self, Setting},
 };
 use measurement::result::Trial;
@@ -50,7 +51,7 @@ pub(crate) async fn run(cores: Cores, text: &str, set: &[&str]) -> (Arc<VariantP
     assert_eq!(plan.variants.len(), 1, "{text}");
     let variant = Arc::new(plan.variants[0].clone());
     let mut setting = Setting {
-        program: Path::new(env!("CARGO_BIN_EXE_loadgen")),
+        program: &Program::loadgen(env!("CARGO_BIN_EXE_loadgen")),
         seed: 1,
         cores,
         anchor: Anchor::now(),

@@ -44,6 +44,15 @@ pub(super) fn connections(findings: &mut Findings, trial: &Trial, evidence: &Evi
             "Lower load.clients, or raise the server's limits.",
         );
     }
+    if let Some(fault) = &evidence.fault {
+        findings.note(
+            "server.fault",
+            Class::Counts,
+            ("The server does something wrong on purpose.", fault.clone()),
+            "none",
+            "It was started with --fault, to see what a comparison or a gate catches: leave that out to measure.",
+        );
+    }
     exhausted(findings, evidence);
 }
 

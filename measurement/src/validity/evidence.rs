@@ -27,6 +27,8 @@ pub struct Evidence {
     pub loadgen_cores: u64,
     /// Connections that the server's listener refused or failed to accept.
     pub refused: u64,
+    /// What the server was told to do wrong on purpose.
+    pub fault: Option<String>,
     /// Connections that the kernel dropped because the server's listener did not accept them in time.
     pub listen_drops: u64,
     /// Segments that the server's end sent again.

@@ -44,6 +44,7 @@ pub const ALL: &[Rule] = rules![
     "clients.out_of_ports", Counts, [Invalid], "any EADDRNOTAVAIL", "port exhaustion";
     "clients.out_of_memory", Counts, [Invalid], "any ENOMEM or ENOBUFS", "memory exhaustion";
     "server.refused", Counts, [Invalid], "any refused or not accepted", "drops of our listener";
+    "server.fault", Counts, [Note], "any that was planted on purpose", "planted faults";
     "updates.identity", Counts, [Invalid], "expected ≠ the sum of its parts; voids all", "accounting identity";
     "schedule.generated", Counts, [Invalid], "published in the window ≠ scheduled", "did it even happen";
     "updates.unknown", Counts, [Invalid], "any quote that the schedule has not", "did it even happen";

@@ -55,6 +55,7 @@ const PROVOCATIONS: &[(&str, Change)] = &[
     ("clients.out_of_ports", |_, e| e.exhausted.ports = 2),
     ("clients.out_of_memory", |_, e| e.exhausted.memory = 2),
     ("server.refused", |_, e| e.refused = 1),
+    ("server.fault", |_, e| e.fault = Some("drop".to_owned())),
     ("server.listen_drops", |_, e| e.listen_drops = 1),
     ("updates.identity", |t, _| t.updates.expected = Some(1)),
     ("schedule.generated", |t, _| t.updates.generated = Some(5)),

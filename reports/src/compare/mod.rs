@@ -240,6 +240,7 @@ pub fn compare(
     let pairing = paired(base, candidate);
     let timed = match &pairing {
         None => "the two runs did not run beside each other: `loadgen ab` runs both sides now".to_owned(),
+        Some(_) if is_counted_only(candidate) => "only what is counted was asked for".to_owned(),
         Some(_) => {
             differences_of_machines(&base.manifest.timed_must_match, &candidate.manifest.timed_must_match)
         }
@@ -319,14 +320,24 @@ fn side(result: &RunResult) -> Side {
         command: result.command.clone(),
         started_at: result.started_at.clone(),
         revision: recorded("git_revision"),
-        target: recorded("target"),
+        target: result.manifest.recorded.get("target").and_then(told_target),
     }
+}
+
+/// A target is text, or an object with its command.
+fn told_target(target: &Value) -> Option<String> {
+    target.as_str().or_else(|| target.get("command")?.as_str()).map(str::to_owned)
 }
 
 /// Both name the same pairing.
 fn paired(base: &RunResult, candidate: &RunResult) -> Option<()> {
     let id = |result: &RunResult| result.manifest.recorded.get("pairing")?.get("id").cloned();
     (id(base)? == id(candidate)?).then_some(())
+}
+
+fn is_counted_only(result: &RunResult) -> bool {
+    let counted_only = result.manifest.recorded.get("pairing").and_then(|pairing| pairing.get("counted_only"));
+    counted_only.and_then(Value::as_bool) == Some(true)
 }
 
 fn differences(base: &BTreeMap<String, Value>, candidate: &BTreeMap<String, Value>) -> Vec<String> {
