@@ -6,6 +6,10 @@ use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subc
 
 use crate::scenario::Overrides;
 
+mod history;
+
+pub use history::{FilterArgs, Format as HistoryFormat, HistoryAction, HistoryArgs};
+
 /// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
@@ -34,6 +38,9 @@ pub enum Verb {
     /// Check a server that claims to speak docs/PROTOCOL.md, and name each deviation
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Keep results by commit, find what changed, draw trends
+    #[command(after_help = history::HELP)]
+    History(HistoryArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
     /// Say what this machine can and cannot measure
@@ -229,7 +236,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["compare", "ab", "history", "teach"];
+const LATER: &[&str] = &["compare", "ab", "teach"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {
@@ -299,7 +306,7 @@ mod tests {
         let help = command().render_help().to_string();
         assert!(help.contains("Use:\n  run"), "{help}");
         assert!(help.contains("Machine:\n  doctor"), "{help}");
-        assert!(!help.contains("history"), "{help}");
+        assert!(help.contains("Gate:\n  history"), "{help}");
     }
 
     #[test]
@@ -312,7 +319,7 @@ mod tests {
                 "{error}"
             );
         };
-        check("history show", "history");
+        check("teach", "teach");
         check("ab", "ab");
         check("run ticker --live", "--live");
         check("run ticker --baseline old.json", "--baseline");

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Verb::List(arguments) => verbs::list::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Probe(arguments) => verbs::probe::run(&arguments, out),
         Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
+        Verb::History(arguments) => verbs::history::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out).map(|()| ExitCode::SUCCESS),
     };

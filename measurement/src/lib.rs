@@ -3,6 +3,7 @@
 //! This crate opens no socket, reads no clock and names no transport. Recorders are fed by one worker each and
 //! merged at the end; everything else is a pure function of recorded values.
 
+pub mod changes;
 pub mod delivery;
 pub mod histogram;
 pub mod learn;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod offset;
 pub mod recorder;
 pub mod result;
+pub mod schema;
 pub mod series;
 pub mod slices;
 pub mod staleness;

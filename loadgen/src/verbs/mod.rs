@@ -6,6 +6,7 @@ use comfy_table::{Table, presets};
 
 pub mod check;
 pub mod doctor;
+pub mod history;
 pub mod list;
 pub mod probe;
 pub mod report;

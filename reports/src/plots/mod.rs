@@ -12,6 +12,7 @@ mod percentiles;
 mod sawtooth;
 mod style;
 mod timeline;
+pub(crate) mod trend;
 
 /// A drawn plot.
 #[derive(Clone, Debug)]
