@@ -9,13 +9,20 @@ use std::{
     sync::OnceLock,
 };
 
-use measurement::result::RunResult;
+use measurement::result::{Histogram, RunResult, Trial};
 use serde_json::{Value, json};
 
 mod peers;
 mod python;
 
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/scenario.schema.json");
+
+type Read = fn(&Trial) -> Option<&Histogram>;
+const METRICS: [(&str, Read); 3] = [
+    ("delivery_delay", |trial| trial.delivery_delay.as_ref()),
+    ("transit", |trial| trial.transit.as_ref()),
+    ("response_time", |trial| trial.response_time.as_ref()),
+];
 
 /// Nothing in a file may become markup, a label's end or a formula.
 const HOSTILE: &str = "=2+2\\\"}, <b>";
@@ -51,12 +58,7 @@ fn check_logs(found: &Value) {
     let mut compared = 0;
     for variant in &result.variants {
         let stem = reports::format::slug(&variant.name);
-        for (metric, read) in [
-            ("delivery_delay", (|trial| trial.delivery_delay.as_ref()) as fn(&_) -> Option<&_>),
-            ("transit", |trial| trial.transit.as_ref()),
-            ("response_time", |trial| trial.response_time.as_ref()),
-        ] {
-            let read: fn(&measurement::result::Trial) -> Option<&measurement::result::Histogram> = read;
+        for (metric, read) in METRICS {
             let tag = format!("{stem}.{metric}");
             let recorded: Vec<_> = variant.trials.iter().filter_map(read).collect();
             let intervals = found[&stem]["log"].as_array().unwrap();

@@ -295,16 +295,15 @@ fn value(unit: &str, value: f64) -> String {
 fn by_chance(series: &[Series]) -> String {
     let told = series.iter().filter(|series| series.points.len() >= changes::FEWEST).count();
     let short = series.len() - told;
-    let expected = told as f64 * changes::ALPHA;
     let mut words = format!(
-        "Change points by E-divisive, permutation test at {}; {told} series have the {} results that it needs, so about {} \
-         would be marked by chance alone.",
+        "Change points by E-divisive, permutation test at {}: of {told} series with at least {} results, chance alone would \
+         mark about {}.",
         changes::ALPHA,
         changes::FEWEST,
-        if expected < 1.0 { format!("{expected:.1}") } else { format!("{expected:.0}") },
+        crate::format::significant(told as f64 * changes::ALPHA),
     );
     if short > 0 {
-        words.push_str(&format!(" {short} are too short to tell."));
+        words.push_str(&format!(" {short} shorter ones cannot tell."));
     }
     words
 }

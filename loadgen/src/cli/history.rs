@@ -6,11 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub(super) const HELP: &str = "\
 Examples:
-  loadgen history add runs/latest                                     one more point for every figure
-  loadgen history add runs/latest --commit $(git rev-parse HEAD)      of your own server, by its commit
-  loadgen history show                                                what changed, and from which commit on
+  loadgen history add runs/latest
+  loadgen history add runs/latest --commit $(git -C ../my-server rev-parse HEAD)
+  loadgen history show
   loadgen history show --metric delivery_delay.p99 --variant 'polling 1s'
-  loadgen history show --format csv > history.csv                     and back: loadgen history add history.csv
+  loadgen history show --format csv > history.csv
+  loadgen history add history.csv --db elsewhere.sqlite
   loadgen history plot --out trends.html";
 
 /// `loadgen history`
