@@ -70,8 +70,10 @@ fn check_logs(found: &Value) {
                 // Values above the exact maximum are cut to it in the result, a reader shows the bucket's end.
                 for (name, told) in [("p50_us", recorded.p50_us), ("p99_us", recorded.p99_us)] {
                     let Some(told) = told else { continue };
-                    let read = interval[name].as_f64().unwrap().min(recorded.max_us.unwrap());
-                    assert!((read - told).abs() <= 0.001, "{tag} {name}: {read} and {told}");
+                    let [low, high] = [0, 1].map(|end| interval[name][end].as_f64().unwrap());
+                    let largest = recorded.max_us.unwrap();
+                    let fits = (low.min(largest) - 0.001..=high + 0.001).contains(&told);
+                    assert!(fits, "{tag} {name}: {told} is not in {low}..{high}");
                     compared += 1;
                 }
             }
@@ -107,10 +109,11 @@ fn prometheus_and_open_metrics_parse_and_agree_with_the_summary() {
     let result: RunResult = reports::load(run()).unwrap();
     for format in ["prom", "om"] {
         for variant in &result.variants {
-            let median = variant.summary["delivery_delay.p50"].median / 1e6;
+            // Bytes are there on the busiest machine; times may be void.
+            let median = variant.summary["bytes.per_client_second"].median;
             let samples = found[format].as_array().unwrap();
             let sample = samples.iter().find(|sample| {
-                sample["name"] == "tickertape_delivery_delay_p50_seconds"
+                sample["name"] == "tickertape_bytes_per_client_second_bytes"
                     && sample["labels"]["variant"] == variant.name.as_str()
                     && sample["labels"]["statistic"] == "median"
             });

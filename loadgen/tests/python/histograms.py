@@ -1,6 +1,6 @@
 """Reads every interval log of a folder with the package hdrhistogram, and holds the percentile text beside it against it.
 
-Usage: histograms.py FOLDER; prints {stem: {log: [{tag, count, p50_us, p99_us}], percentiles: rows compared}}.
+Usage: histograms.py FOLDER; prints {stem: {log: [{tag, count, p50_us: [low, high], p99_us}], percentiles: rows compared}}.
 """
 
 import io
@@ -20,6 +20,12 @@ def intervals(path):
     while (histogram := reader.get_next_interval_histogram()) is not None:
         yield histogram
     reader.close()
+
+
+def around(histogram, percentile):
+    """The percentile in µs, a rank lower and a rank higher: which sample is meant is rounded differently by each package."""
+    rank = 100 / histogram.get_total_count()
+    return [histogram.get_value_at_percentile(at) / 1e3 for at in (percentile - rank, percentile + rank)]
 
 
 def rows(text):
@@ -54,8 +60,8 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.hlog")):
             {
                 "tag": histogram.get_tag(),
                 "count": histogram.get_total_count(),
-                "p50_us": histogram.get_value_at_percentile(50) / 1e3,
-                "p99_us": histogram.get_value_at_percentile(99) / 1e3,
+                "p50_us": around(histogram, 50),
+                "p99_us": around(histogram, 99),
             }
         )
         if histogram.get_tag().endswith(".delivery_delay"):

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Filter, HistoryError, Series, by_chance, difference, short, shown, value};
+use super::{Filter, HistoryError, Point, Series, by_chance, difference, short, shown, value};
 use crate::{
     ReportError,
     plots::trend::{self, Mark, Spot},
@@ -59,23 +59,32 @@ pub fn page(series: &[Series], filter: &Filter) -> Result<String, HistoryError> 
     Ok(page.render().map_err(ReportError::from)?)
 }
 
+/// The axis's title, and what values are multiplied by to be in its unit.
+fn scale(unit: &str) -> (&'static str, f64) {
+    match unit {
+        "us" => ("ms", 1e-3),
+        "s" => ("s", 1.0),
+        "bytes" => ("bytes", 1.0),
+        "share" => ("%", 100.0),
+        "1/s" => ("per second", 1.0),
+        _ => ("value", 1.0),
+    }
+}
+
 fn section(number: usize, series: &Series) -> Result<Section, ReportError> {
     let key = &series.key;
     let title = format!("{} · {}", shown(&key.variant), shown(&key.metric));
-    let spots: Vec<Spot> = series
-        .points
-        .iter()
-        .map(|point| Spot {
-            label: short(point.commit.as_deref()),
-            median: point.median,
-            low: point.low,
-            high: point.high,
-        })
-        .collect();
+    let (axis, factor) = scale(&series.unit);
+    let spot = |point: &Point| Spot {
+        label: short(point.commit.as_deref()),
+        median: point.median * factor,
+        low: point.low * factor,
+        high: point.high * factor,
+    };
+    let spots = series.points.iter().map(spot).collect();
     let marks: Vec<Mark> =
         series.changes.iter().map(|change| Mark { index: change.index, label: difference(change) }).collect();
-    let unit = if series.unit.is_empty() { String::new() } else { format!(" ({})", shown(&series.unit)) };
-    let svg = trend::svg(&title, &format!("{}{unit}", shown(&key.metric)), spots, marks)?;
+    let svg = trend::svg(&title, axis, spots, marks)?;
     let rows = series.points.iter().enumerate().map(|(index, point)| {
         let change = series.changes.iter().find(|change| change.index == index);
         let [median, low, high] =
