@@ -12,6 +12,9 @@ pub mod doctor;
 
 pub use ab::AbArgs;
 pub use doctor::DoctorArgs;
+mod history;
+
+pub use history::{FilterArgs, Format as HistoryFormat, HistoryAction, HistoryArgs};
 
 /// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket
 #[derive(Debug, Parser)]
@@ -47,6 +50,9 @@ pub enum Verb {
     /// Compare two servers in pairs of trials that run beside each other
     #[command(after_help = ab::HELP)]
     Ab(AbArgs),
+    /// Keep results by commit, find what changed, draw trends
+    #[command(after_help = history::HELP)]
+    History(HistoryArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
     /// Say what this machine can and cannot measure
@@ -245,7 +251,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["history", "teach"];
+const LATER: &[&str] = &["teach"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {
@@ -308,7 +314,7 @@ mod tests {
         let help = command().render_help().to_string();
         assert!(help.contains("Use:\n  run"), "{help}");
         assert!(help.contains("Machine:\n  doctor"), "{help}");
-        assert!(!help.contains("history"), "{help}");
+        assert!(help.contains("Gate:\n  history"), "{help}");
     }
 
     #[test]
@@ -321,7 +327,7 @@ mod tests {
                 "{error}"
             );
         };
-        check("history show", "history");
+        check("teach", "teach");
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
         Verb::Compare(arguments) => verbs::compare::run(&arguments, out),
         Verb::Ab(arguments) => verbs::ab::run(&arguments, out),
+        Verb::History(arguments) => verbs::history::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out),
     };

@@ -41,7 +41,7 @@ fn root() -> PathBuf {
 
 /// The suite with the cases of [`DEFLATE`] only (`-i`) or all others (`-x`), reporting into a fresh folder.
 fn kosoku(mode: &str, deflate: &str, reports: &Path, address: &str) -> Command {
-    let program = root().join("target/tools/kosoku/bin/kosoku");
+    let program = root().join("target/tools/python/bin/kosoku");
     assert!(program.exists(), "{} is not there: ./scripts/test installs it", program.display());
     let _ = std::fs::remove_dir_all(reports);
     let mut command = Command::new(program);

@@ -3,6 +3,7 @@
 //! This crate opens no socket, reads no clock and names no transport. Recorders are fed by one worker each and
 //! merged at the end; everything else is a pure function of recorded values.
 
+pub mod changes;
 pub mod delivery;
 pub mod gate;
 pub mod glimpse;
@@ -15,6 +16,7 @@ pub mod offset;
 pub mod paired;
 pub mod recorder;
 pub mod result;
+pub mod schema;
 pub mod series;
 pub mod slices;
 pub mod staleness;

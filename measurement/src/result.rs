@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,9 +23,10 @@ pub use sockets::{SocketOptions, Sockets};
 pub const FORMAT: &str = "tickertape-result/1";
 
 /// One run: all variants of a scenario with their trials.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
-    /// [`FORMAT`].
+    /// Name and version of this format.
+    #[schemars(extend("const" = FORMAT))]
     pub format: String,
     /// Hash over the manifest, the scenario and the start time, in hexadecimal.
     pub id: String,
@@ -47,7 +49,7 @@ pub struct RunResult {
 }
 
 /// How a run or a trial ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// To its planned end.
@@ -60,7 +62,7 @@ pub enum Status {
 }
 
 /// The scenario as it was read and resolved.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioInfo {
     /// Path as given on the command line.
     pub path: String,
@@ -77,7 +79,7 @@ pub struct ScenarioInfo {
 }
 
 /// Conditions of the run, in three classes of comparability.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// Differences here make any comparison meaningless.
     pub must_match: BTreeMap<String, Value>,
@@ -88,7 +90,7 @@ pub struct Manifest {
 }
 
 /// One row of the comparison: a transport with its options at one point of the sweep.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Variant {
     /// Unique within the run.
     pub name: String,
@@ -111,7 +113,7 @@ pub struct Variant {
 }
 
 /// Which closed form describes a variant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// Who starts a delivery.
     pub kind: ModelKind,
@@ -122,7 +124,7 @@ pub struct Model {
 }
 
 /// Who starts a delivery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
     /// The client asks on a timetable.
@@ -135,7 +137,7 @@ pub enum ModelKind {
 }
 
 /// A figure over all trials of a variant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Median over the trials that have the figure.
     pub median: f64,
@@ -148,7 +150,7 @@ pub struct Summary {
 }
 
 /// One trial: a fresh server process and fresh connections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     /// Number of the trial within its variant, from 0.
     pub index: u64,
@@ -229,7 +231,7 @@ pub struct Trial {
 }
 
 /// How times of the server were made times of the generator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockReport {
     /// `same-host`, `endpoint` or `none`.
     pub kind: String,
@@ -245,7 +247,7 @@ pub struct ClockReport {
 }
 
 /// Connections of a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Clients {
     /// Asked for.
     pub asked: u64,
@@ -260,7 +262,7 @@ pub struct Clients {
 /// Counts of updates over all clients. `expected = delivered_once + coalesced + lost + pending_at_end`.
 ///
 /// What a feed without sequence numbers cannot tell is null, with its reason in [`Trial::unavailable`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Updates {
     /// Updates the server published with a due time in the window.
     pub generated: Option<u64>,
@@ -299,7 +301,7 @@ impl Updates {
 }
 
 /// Whether the feed and the pollers kept their timetable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleReport {
     /// Quotes a second by the schedule, in the window; of a third party's feed, by its own sequence numbers.
     pub wanted_per_second: f64,
@@ -312,7 +314,7 @@ pub struct ScheduleReport {
 }
 
 /// A distribution of durations.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Histogram {
     /// Samples.
     pub count: u64,
@@ -339,7 +341,7 @@ pub struct Histogram {
 }
 
 /// A time-weighted distribution of lags: a lag grows as a ramp from `start` to `end`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeWeighted {
     /// Ramps.
     pub count: u64,
@@ -366,14 +368,14 @@ pub struct TimeWeighted {
 }
 
 /// A mean in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Mean {
     /// Time average.
     pub mean_us: f64,
 }
 
 /// Age of information: mean over time and the distribution of its peaks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Age {
     /// Time average.
     pub mean_us: f64,
@@ -382,7 +384,7 @@ pub struct Age {
 }
 
 /// Versions behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionLag {
     /// Time average.
     pub mean: f64,
@@ -391,7 +393,7 @@ pub struct VersionLag {
 }
 
 /// Staleness of one symbol, averaged over symbols and clients.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PerSymbol {
     /// Share of time in which the shown price is not the newest.
     pub out_of_sync_share: f64,
@@ -406,7 +408,7 @@ pub struct PerSymbol {
 }
 
 /// Staleness of a screen with all symbols.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WholeScreen {
     /// Share of time in which any shown price is not the newest.
     pub out_of_sync_share: f64,
@@ -415,7 +417,7 @@ pub struct WholeScreen {
 }
 
 /// Spread over clients of their mean delivery delay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fairness {
     /// Median client.
     pub p50_us: f64,
@@ -426,7 +428,7 @@ pub struct Fairness {
 }
 
 /// Requests of the measure phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Requests {
     /// Answered.
     pub sent: u64,
@@ -439,7 +441,7 @@ pub struct Requests {
 }
 
 /// Cost of a process in the measure phase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     /// User and system time of all threads.
     pub cpu_seconds: Option<f64>,
@@ -475,7 +477,7 @@ pub struct Process {
 }
 
 /// One second of the measure phase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesRow {
     /// Start of the second, from the start of the window.
     pub t_s: f64,
@@ -494,7 +496,7 @@ pub struct SeriesRow {
 }
 
 /// One client's receptions of one symbol: enough to draw its staleness.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trace {
     /// Index of the client.
     pub client: u64,
@@ -507,7 +509,7 @@ pub struct Trace {
 }
 
 /// A reception of a trace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reception {
     /// Instant of the receipt, microseconds from the start of the window.
     pub at_us: f64,

@@ -58,6 +58,12 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
     Ok(page.render()?)
 }
 
+/// Every table of the page that is not behind a plot, with its title.
+pub(crate) fn tables(result: &RunResult) -> Vec<(&'static str, Table)> {
+    let sections = sections::all(result).into_iter().map(|section| (section.title, section.table));
+    sections.chain(manifest(result)).collect()
+}
+
 fn manifest(result: &RunResult) -> Vec<(&'static str, Table)> {
     let manifest = &result.manifest;
     [

@@ -1,4 +1,4 @@
-//! Result files -> HTML, plots, Markdown and HdrHistogram logs.
+//! Result files -> HTML, plots, Markdown, and what other tools read.
 //!
 //! It reads results only, and knows no transport by name: rows are labels, and a variant's model says what
 //! theory expects of it.
@@ -13,11 +13,12 @@ use measurement::result::{FORMAT, RunResult};
 pub mod compare;
 pub mod format;
 pub mod gates;
+pub mod history;
 pub mod overview;
 pub mod plots;
 
-mod hdrlog;
 mod baseline;
+mod exports;
 mod html;
 mod junit;
 mod markdown;
@@ -103,20 +104,20 @@ pub fn load(path: &Path) -> Result<RunResult, ReportError> {
     })
 }
 
-/// Renders a result into its folder: the page, the summary, plots and logs. The page is the first path returned.
+/// Renders a result into its folder: the page, the summary, plots, and what other tools read. The page is the first path returned.
 pub fn render(result: &RunResult, folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let plots = plots::all(result)?;
     let mut files = vec![
         ("report.html".to_owned(), html::page(result, &plots)?.into_bytes()),
         ("summary.md".to_owned(), markdown::summary(result).into_bytes()),
     ];
+    files.extend(exports::files(result, &plots)?);
     for plot in plots {
         files.push((format!("plots/{}.svg", plot.name), plot.svg.into_bytes()));
         files.push((format!("plots/{}.png", plot.name), plot.png));
     }
-    files.extend(hdrlog::files(result)?.into_iter().map(|(name, bytes)| (format!("hdr/{name}"), bytes)));
     // Made even when no trial had figures: the folder's shape is the same for every run.
-    for part in ["plots", "hdr"] {
+    for part in ["plots", "hdr", "tables"] {
         let path = folder.join(part);
         fs::create_dir_all(&path).map_err(|cause| ReportError::Write { path, cause })?;
     }
@@ -161,7 +162,7 @@ pub fn summary_markdown(result: &RunResult) -> String {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {
     let temporary = path.with_extension("tmp");
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     written.map_err(|cause| ReportError::Write { path: path.to_owned(), cause })?;

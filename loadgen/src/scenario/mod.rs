@@ -14,6 +14,7 @@ mod overrides;
 mod peer;
 mod resolve;
 mod scalar;
+pub mod schema;
 mod source;
 mod support;
 mod sweep;

@@ -5,13 +5,18 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use toml::Spanned;
 
-use super::scalar::{AutoOr, Literal, One, OneOrMany, Quantity, Time};
+use super::{
+    scalar::{AutoOr, Literal, One, OneOrMany, Quantity, Time},
+    schema,
+};
+use crate::plan::{Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode};
 
 /// A key of a later version: whatever it holds.
 pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
@@ -22,166 +27,301 @@ pub(super) type File = Document<Vec<Spanned<Transport>>>;
 /// What one `--set` may hold: the same tables, but `transport.NAME.key`.
 pub(super) type Set = Document<BTreeMap<Spanned<String>, Transport>>;
 
-/// The top level; `T` is how the transports are written.
-#[derive(Clone, Debug, Deserialize)]
+/// A scenario: what is published, who listens, and the ways that are compared.
+//
+// `T` is how the transports are written.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(title = "Scenario", bound = "T: Default")]
 pub(super) struct Document<T> {
+    /// Heading of the report; the file's name if left out.
     pub(super) title: Option<One<String>>,
+    /// Why the scenario exists: the report prints it.
     pub(super) why: Option<One<String>>,
+    /// What to look at in the result: the report prints it.
     pub(super) notice: Option<One<String>>,
     #[serde(default)]
+    /// What is measured.
     pub(super) workload: Workload,
     #[serde(default)]
+    /// What the reference servers publish: the same schedule for every transport.
     pub(super) feed: Feed,
     #[serde(default)]
+    /// Who listens, for how long, how often.
     pub(super) load: Load,
     #[serde(default)]
+    /// Keys for every transport that takes them and does not set them itself.
     pub(super) defaults: Defaults,
     #[serde(default)]
+    /// What is compared: one row of the report each, and one for each value of a sweep.
+    #[schemars(with = "Vec<Transport>")]
     pub(super) transport: T,
+    /// Lets every server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
+    #[schemars(skip)]
     pub(super) link: Reserved,
+    /// Limits that figures must keep; one that is broken ends the run with exit code 1.
+    #[schemars(with = "Vec<Gate>")]
     pub(super) gate: Option<Vec<Spanned<Gate>>>,
+    #[schemars(skip)]
     pub(super) phase: Reserved,
+    #[schemars(skip)]
     pub(super) claim: Reserved,
 }
 
 /// `[[gate]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Gate {
+    /// The variant's name; every variant if left out.
     pub(super) variant: Option<One<String>>,
+    /// The metric's dotted name, as `loadgen list metrics` prints it.
+    #[schemars(schema_with = "schema::metric")]
     pub(super) metric: Option<One<String>>,
+    /// The median over the trials must be less than this.
     pub(super) below: Option<One<Quantity>>,
+    /// The median over the trials must be more than this.
     pub(super) above: Option<One<Quantity>>,
+    /// Every trial must have exactly this.
     pub(super) equals: Option<One<Quantity>>,
+    /// At most so much worse than the baseline that `--baseline` names, as a share.
     pub(super) max_increase: Option<One<Quantity>>,
 }
 
 /// `[workload]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Workload {
+    /// The stock ticker; later versions will know more.
+    #[schemars(schema_with = "schema::workload")]
     pub(super) kind: Option<One<String>>,
 }
 
 /// `[feed]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Feed {
+    /// Symbols of the feed, 8 if left out.
+    #[schemars(schema_with = "schema::symbols")]
     pub(super) symbols: Option<OneOrMany<i128>>,
+    /// Quotes a second over all symbols, 10 if left out.
+    #[schemars(schema_with = "schema::rate")]
     pub(super) updates_per_second: Option<OneOrMany<f64>>,
+    /// How quotes are spread over time, `poisson` if left out.
+    #[schemars(schema_with = "schema::arrivals")]
     pub(super) arrivals: Option<OneOrMany<String>>,
+    /// Length of a quote as JSON in bytes, 120 if left out.
+    #[schemars(schema_with = "schema::quote_bytes")]
     pub(super) quote_bytes: Option<OneOrMany<i128>>,
+    /// Seed of the feed and of the order of trials, 1 if left out.
     pub(super) seed: Option<One<i128>>,
 }
 
 /// `[load]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Load {
+    /// Clients at the same time, 200 if left out. A list is a sweep.
+    #[schemars(schema_with = "schema::clients")]
     pub(super) clients: Option<OneOrMany<i128>>,
+    /// Symbols that each client wants; all if left out.
     pub(super) symbols_per_client: Option<One<i128>>,
+    /// All clients connect evenly spread over this time, "1s" if left out.
     pub(super) connect_over: Option<OneOrMany<Time>>,
+    /// Discarded time before the window, "3s" if left out.
     pub(super) warmup: Option<OneOrMany<Time>>,
+    /// The window, "100ms" to "1h", "10s" if left out.
     pub(super) measure: Option<OneOrMany<Time>>,
+    /// Fresh server processes for each variant, 3 if left out: 3 describe, 10 or more allow comparisons.
+    #[schemars(schema_with = "schema::trials")]
     pub(super) trials: Option<One<i128>>,
+    /// Length over which handshake bytes are also shown amortised, "10m" if left out.
     pub(super) session: Option<OneOrMany<Time>>,
+    /// Processes that generate the load.
+    #[schemars(schema_with = "schema::processes")]
     pub(super) processes: Option<One<AutoOr>>,
+    /// What the clients are.
+    #[schemars(schema_with = "schema::driver")]
     pub(super) driver: Option<One<String>>,
+    /// Request header profile, several to sweep over, or a table of header fields; "browser" if left out. ${NAME} is filled in from the environment.
     pub(super) headers: Option<Headers>,
 }
 
 /// `[defaults]`: keys for every transport that does not set them.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Defaults {
+    /// Which implementation of both sides.
+    #[schemars(schema_with = "schema::engine")]
     pub(super) engine: Option<One<String>>,
+    /// Version of HTTP that carries it, "1.1" if left out and taken.
+    #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,
+    /// Whether the connection to the reference server is encrypted. For a `url` its scheme says so.
     pub(super) tls: Option<OneOrMany<bool>>,
+    /// Lets this server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
+    /// Polling: time between the polls of a client, "1ms" to "10m", "1s" if left out.
     pub(super) interval: Option<OneOrMany<Time>>,
+    /// Polling: all quotes since the last one seen, or the newest of each symbol.
+    #[schemars(schema_with = "schema::words::<PollMode>")]
     pub(super) mode: Option<OneOrMany<String>>,
+    /// Polling: whether an unchanged answer may be a 304 without a body.
     pub(super) conditional: Option<OneOrMany<bool>>,
+    /// Polling: one counted connection for each client, or an ordinary pooled client.
+    #[schemars(schema_with = "schema::words::<HttpClient>")]
     pub(super) client: Option<OneOrMany<String>>,
+    /// Polling: whether polls keep a timetable or wait after each answer.
+    #[schemars(schema_with = "schema::words::<Pace>")]
     pub(super) pace: Option<OneOrMany<String>>,
+    /// Whether one connection carries many requests.
     pub(super) keep_alive: Option<OneOrMany<bool>>,
+    /// Whether answers may be compressed.
+    #[schemars(schema_with = "schema::words::<Compression>")]
     pub(super) compression: Option<OneOrMany<String>>,
+    /// How quotes are written.
+    #[schemars(schema_with = "schema::words::<Encoding>")]
     pub(super) encoding: Option<OneOrMany<String>>,
+    /// WebSocket: whether messages are compressed, and whether each builds on those before.
+    #[schemars(schema_with = "schema::words::<Deflate>")]
     pub(super) deflate: Option<OneOrMany<String>>,
+    /// What the messages travel in, where the transport has a choice.
+    #[schemars(schema_with = "schema::words::<Carrier>")]
     pub(super) carrier: Option<OneOrMany<String>>,
 }
 
 /// `[[transport]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["kind"]))]
 pub(super) struct Transport {
+    /// The transport, as `loadgen list transports` names it.
+    #[schemars(schema_with = "schema::kind")]
     pub(super) kind: Option<One<String>>,
+    /// Heading of the row; what differs from its neighbours if left out. Names are unique.
     pub(super) name: Option<One<String>>,
+    /// Which implementation of both sides.
+    #[schemars(schema_with = "schema::engine")]
     pub(super) engine: Option<One<String>>,
+    /// Version of HTTP that carries it, "1.1" if left out and taken.
+    #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,
+    /// Whether the connection to the reference server is encrypted. For a `url` its scheme says so.
     pub(super) tls: Option<OneOrMany<bool>>,
+    /// Lets this server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
+    /// Polling: time between the polls of a client, "1ms" to "10m", "1s" if left out.
     pub(super) interval: Option<OneOrMany<Time>>,
+    /// Polling: all quotes since the last one seen, or the newest of each symbol.
+    #[schemars(schema_with = "schema::words::<PollMode>")]
     pub(super) mode: Option<OneOrMany<String>>,
+    /// Polling: whether an unchanged answer may be a 304 without a body.
     pub(super) conditional: Option<OneOrMany<bool>>,
+    /// Polling: one counted connection for each client, or an ordinary pooled client.
+    #[schemars(schema_with = "schema::words::<HttpClient>")]
     pub(super) client: Option<OneOrMany<String>>,
+    /// Polling: whether polls keep a timetable or wait after each answer.
+    #[schemars(schema_with = "schema::words::<Pace>")]
     pub(super) pace: Option<OneOrMany<String>>,
+    /// Whether one connection carries many requests.
     pub(super) keep_alive: Option<OneOrMany<bool>>,
+    /// Whether answers may be compressed.
+    #[schemars(schema_with = "schema::words::<Compression>")]
     pub(super) compression: Option<OneOrMany<String>>,
+    /// How quotes are written.
+    #[schemars(schema_with = "schema::words::<Encoding>")]
     pub(super) encoding: Option<OneOrMany<String>>,
+    /// WebSocket: whether messages are compressed, and whether each builds on those before.
+    #[schemars(schema_with = "schema::words::<Deflate>")]
     pub(super) deflate: Option<OneOrMany<String>>,
+    /// What the messages travel in, where the transport has a choice.
+    #[schemars(schema_with = "schema::words::<Carrier>")]
     pub(super) carrier: Option<OneOrMany<String>>,
+    /// Where a server of your own is; without it the reference server is measured. {port} is a free port, {after} in a poll's query the cursor.
     pub(super) url: Option<One<String>>,
+    /// Certificate authority to trust instead of the system's, a PEM file.
     pub(super) ca: Option<One<String>>,
+    /// How a server of your own is started or watched.
+    #[schemars(with = "Server")]
     pub(super) server: Option<Spanned<Server>>,
+    /// What is said to a server of your own first.
+    #[schemars(with = "Open")]
     pub(super) open: Option<Spanned<Open>>,
+    /// How the messages of a server of your own are read.
+    #[schemars(with = "Message")]
     pub(super) message: Option<Spanned<Message>>,
 }
 
 /// `[transport.server]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Server {
+    /// Started fresh for each trial; {port} is filled in, words are split as a shell does.
     pub(super) command: Option<One<String>>,
+    /// Path that answers with success once the server is ready, such as "/healthz".
     pub(super) ready: Option<One<String>>,
+    /// A process that runs already: it is watched, not touched.
     pub(super) pid: Option<One<i128>>,
 }
 
 /// `[transport.open]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Open {
+    /// Header fields besides those of the profile, or in their place.
     pub(super) headers: Option<Headers>,
+    /// WebSocket: subprotocols to offer.
     pub(super) subprotocols: Option<Vec<One<String>>>,
+    /// Messages to send once the connection stands; Socket.IO: events to emit.
     pub(super) send: Option<Vec<One<String>>>,
+    /// WebSocket: what to send into silence.
+    #[schemars(with = "Keepalive")]
     pub(super) keepalive: Option<Spanned<Keepalive>>,
 }
 
 /// `keepalive` of `[transport.open]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Keepalive {
+    /// How often, "100ms" to "1h".
     pub(super) every: Option<One<Time>>,
+    /// "ping", or a text message.
     pub(super) send: Option<One<String>>,
 }
 
 /// `[transport.message]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Message {
+    /// How messages are written, "json" if left out.
+    #[schemars(schema_with = "schema::format")]
     pub(super) format: Option<One<String>>,
+    /// Text: a regular expression with groups named sequence, symbol, symbol_sequence and sent_at.
     pub(super) pattern: Option<One<String>>,
+    /// SSE and Socket.IO: take only events of this type.
     pub(super) event: Option<One<String>>,
+    /// Take only messages that have these values at these JSON pointers.
+    #[schemars(with = "BTreeMap<String, One<Literal>>")]
     pub(super) when: Option<BTreeMap<Spanned<String>, One<Literal>>>,
+    /// JSON pointer to the array of updates; without it a message is one.
     pub(super) items: Option<One<String>>,
+    /// JSON pointer to the counter over the whole feed.
     pub(super) sequence: Option<One<String>>,
+    /// JSON pointer to the symbol.
     pub(super) symbol: Option<One<String>>,
+    /// JSON pointer to a counter by symbol.
     pub(super) symbol_sequence: Option<One<String>>,
+    /// JSON pointer to the time at which the update was made.
     pub(super) sent_at: Option<One<String>>,
+    /// Unit of `sent_at`.
+    #[schemars(schema_with = "schema::time_unit")]
     pub(super) sent_at_unit: Option<One<String>>,
+    /// Polling: JSON pointer to what fills {after}; without it the last sequence number does.
     pub(super) cursor: Option<One<String>>,
+    /// Polling: each answer is the whole state.
     pub(super) snapshot: Option<One<bool>>,
+    /// How the two clocks are brought together.
+    #[schemars(schema_with = "schema::clock")]
     pub(super) clock: Option<One<String>>,
 }
 

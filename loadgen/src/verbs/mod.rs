@@ -9,6 +9,7 @@ pub mod check;
 pub mod compare;
 pub mod doctor;
 mod gating;
+pub mod history;
 pub mod list;
 pub mod probe;
 pub mod report;

@@ -1,9 +1,10 @@
 //! Bytes in the result file: by layer, direction and phase, and the kernel's own counts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a trial, over all clients.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bytes {
     /// Server to client, measure phase.
     pub received: Layers,
@@ -100,7 +101,7 @@ impl Steady {
 }
 
 /// Bytes of the connect phase, or of all phases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Handshake {
     /// Server to client.
     pub received: Layers,
@@ -109,7 +110,7 @@ pub struct Handshake {
 }
 
 /// Bytes by layer. The first five add up to the sixth, which is counted separately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Layers {
     /// Encoded updates as they are on the wire.
     pub payload: u64,
@@ -126,7 +127,7 @@ pub struct Layers {
 }
 
 /// TCP_INFO summed over the client ends, from connect to close.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
     /// Payload bytes received.
     pub received: u64,
@@ -141,7 +142,7 @@ pub struct Kernel {
 }
 
 /// QUIC connections of a trial, from the first datagram to the last. Bytes are UDP payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quic {
     /// Connections.
     pub connections: u64,
@@ -156,7 +157,7 @@ pub struct Quic {
 }
 
 /// One end of QUIC connections, as its library counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuicEnd {
     /// UDP payload received.
     pub received_bytes: u64,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Histogram;
 
 /// Ends of connections that have a close handshake (RFC 6455 section 7).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Closing {
     /// Close codes that the server sent or answered with; 1005 stands for none, 1006 for no close frame at all.
     pub codes: BTreeMap<String, u64>,

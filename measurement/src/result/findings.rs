@@ -1,9 +1,10 @@
 //! What can be trusted in a trial: verdicts by class of figures, and the findings that lead to them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What can be trusted in a trial.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validity {
     /// True when no class is invalid.
     pub valid: bool,
@@ -14,7 +15,7 @@ pub struct Validity {
 }
 
 /// Verdict for each class of figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Classes {
     /// Updates, requests, connections.
     pub counts: Verdict,
@@ -27,7 +28,7 @@ pub struct Classes {
 }
 
 /// One class's verdict, from good to bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing against it.
@@ -40,7 +41,7 @@ pub enum Verdict {
 }
 
 /// A class of figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Updates, requests, connections.
@@ -54,7 +55,7 @@ pub enum Class {
 }
 
 /// Something that was noticed about a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable, dotted.
     pub code: String,
@@ -76,7 +77,7 @@ pub struct Finding {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Changes nothing.

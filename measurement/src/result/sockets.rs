@@ -1,9 +1,10 @@
 //! Socket options in force during a trial: both ends are held to the same ones.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Both ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sockets {
     /// The server's accepted sockets; null where the server does not tell.
     pub server: Option<SocketOptions>,
@@ -16,7 +17,7 @@ pub struct Sockets {
 }
 
 /// Options of all sockets of one end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SocketOptions {
     /// Whether TCP_NODELAY was in force on every one.
     pub nodelay: bool,

@@ -41,6 +41,16 @@ impl Axis {
         Self { title: title.to_owned(), range: 0.0..to, ticks }
     }
 
+    /// A linear axis between two values with ticks at round numbers within.
+    pub(super) fn between(title: &str, from: f64, to: f64) -> Self {
+        let rough = ((to - from) / 4.0).max(f64::MIN_POSITIVE);
+        let magnitude = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|unit| unit * magnitude).into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let ticks = (0..8).map(|n| ((from / step).ceil() + f64::from(n)) * step).take_while(|at| *at <= to);
+        Self { title: title.to_owned(), range: from..to, ticks: ticks.map(|at| (at, short(at))).collect() }
+    }
+
     /// A logarithmic axis in powers of ten: values on it are log10.
     pub(super) fn decades(title: &str, low: f64, high: f64) -> Self {
         let (from, to) = (low.log10().floor(), high.log10().ceil());

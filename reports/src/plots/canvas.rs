@@ -48,6 +48,19 @@ pub(super) fn plot(words: Words, height: u32, drawing: &impl Drawing) -> Result<
     Ok(Plot { name, title, caption, svg: for_page(&svg, title), png, table })
 }
 
+/// The page's picture alone, under a title that may hold any text.
+pub(super) fn svg(
+    plot: &'static str,
+    title: &str,
+    height: u32,
+    drawing: &impl Drawing,
+) -> Result<String, ReportError> {
+    register_fonts();
+    let svg = draw_svg(height, drawing).map_err(|cause| ReportError::Draw { plot, cause })?;
+    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    Ok(for_page(&svg, &title))
+}
+
 fn draw_svg(height: u32, drawing: &impl Drawing) -> Result<String, String> {
     let mut svg = String::new();
     {

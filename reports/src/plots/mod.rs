@@ -13,6 +13,7 @@ mod sawtooth;
 pub(crate) mod shift;
 mod style;
 mod timeline;
+pub(crate) mod trend;
 
 /// A drawn plot.
 #[derive(Clone, Debug)]

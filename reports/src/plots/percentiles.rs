@@ -10,7 +10,7 @@ use super::{
     canvas::{self, Area, Drawing, Words, legend_height},
     timed,
 };
-use crate::{ReportError, format, hdrlog};
+use crate::{ReportError, exports, format};
 
 const HEIGHT: u32 = 430;
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
@@ -56,7 +56,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     let mut curves = Vec::new();
     for (n, variant) in result.variants.iter().enumerate() {
         let trials: Vec<_> = timed(variant).cloned().collect();
-        let Some(histogram) = hdrlog::merged(&trials, |trial| trial.delivery_delay.as_ref())? else {
+        let Some(histogram) = exports::merged(&trials, |trial| trial.delivery_delay.as_ref())? else {
             continue;
         };
         let distinct =

@@ -30,7 +30,7 @@ const METRICS: [Metric; 3] = [
 ];
 
 /// File names under `hdr/` with their contents: two for each variant with figures.
-pub(crate) fn files(result: &RunResult) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
+pub(super) fn files(result: &RunResult) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
     for variant in &result.variants {
         let Some(merged) = merged(&variant.trials, METRICS[0].1)? else { continue };
