@@ -14,9 +14,12 @@ pub mod format;
 pub mod overview;
 pub mod plots;
 
+mod economy;
 mod hdrlog;
 mod html;
 mod markdown;
+mod plan;
+mod questions;
 mod terminal;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::{
     Plot, Table,
-    canvas::{self, Area, Drawing, WIDTH, Words},
+    canvas::{self, Area, Drawing, Part, WIDTH, Words},
     style,
 };
 use crate::{ReportError, format};
@@ -27,6 +27,7 @@ const LAYERS: [Layer; 5] = [
 ];
 
 struct Bar {
+    n: usize,
     name: String,
     /// Bytes per received update of each layer, both directions.
     layers: [f64; 5],
@@ -41,7 +42,7 @@ impl Bar {
 struct Bars(Vec<Bar>);
 
 pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
-    let bars: Vec<Bar> = result.variants.iter().filter_map(bar).collect();
+    let bars: Vec<Bar> = result.variants.iter().enumerate().filter_map(bar).collect();
     if bars.is_empty() {
         return Ok(None);
     }
@@ -65,7 +66,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     canvas::plot(words, height, &Bars(bars)).map(Some)
 }
 
-fn bar(variant: &Variant) -> Option<Bar> {
+fn bar((n, variant): (usize, &Variant)) -> Option<Bar> {
     let trials = || variant.trials.iter().filter(|trial| trial.validity.classes.bytes < Verdict::Invalid);
     let received: u64 = trials().map(|trial| trial.updates.received_in_window).sum();
     if received == 0 {
@@ -75,7 +76,7 @@ fn bar(variant: &Variant) -> Option<Bar> {
         let sum: u64 = trials().map(|trial| read(&trial.bytes.received) + read(&trial.bytes.sent)).sum();
         sum as f64 / received as f64
     };
-    Some(Bar { name: variant.name.clone(), layers: LAYERS.map(|(_, read)| of(read)) })
+    Some(Bar { n, name: variant.name.clone(), layers: LAYERS.map(|(_, read)| of(read)) })
 }
 
 impl Drawing for Bars {
@@ -90,6 +91,7 @@ impl Drawing for Bars {
         }
         for (index, bar) in self.0.iter().enumerate() {
             let y = TOP + ROW * index as i32;
+            canvas::begin(area, Part::Series(bar.n))?;
             canvas::write(area, &style::label(&bar.name), (LEFT - 12, y + BAR / 2), HPos::Right)?;
             let mut from = 0.0;
             for (n, bytes) in bar.layers.iter().enumerate() {
@@ -103,7 +105,12 @@ impl Drawing for Bars {
             let end = LEFT + (from * scale).round() as i32 + 8;
             canvas::write(area, &format!("{} B", format::significant(from)), (end, y + BAR / 2), HPos::Left)?;
         }
+        canvas::begin(area, Part::Foot)?;
         let y = TOP + ROW * self.0.len() as i32 + 22;
         canvas::write(area, "bytes per received update (B)", (LEFT, y), HPos::Left)
+    }
+
+    fn row(&self) -> Option<u32> {
+        Some(ROW as u32)
     }
 }

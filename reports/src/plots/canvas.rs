@@ -1,4 +1,6 @@
 //! One drawing, twice: as SVG and as PNG. Fonts, titles, legends and what every plot shares.
+//!
+//! Which part of an SVG belongs to which variant is marked while it is drawn, so that the page can hide it.
 
 use std::sync::Once;
 
@@ -17,6 +19,8 @@ use crate::ReportError;
 
 /// Width of every plot in pixels.
 pub(super) const WIDTH: u32 = 960;
+/// Far left of any picture: a stroke there is no part of it, but says whose the following is.
+const MARK: i32 = -30_000;
 const LEGEND_ROW: i32 = 24;
 const LEGEND_COLUMN: i32 = 310;
 const TEXT: i32 = 15;
@@ -28,6 +32,68 @@ pub(super) type Area<'a, B> = DrawingArea<B, Shift>;
 pub(super) trait Drawing {
     /// Draws itself.
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<(), String>;
+
+    /// Height of each variant's row in pixels, where variants are rows: those below a hidden one move up by it.
+    fn row(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// Whose a part of a drawing is.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// Everybody's: axes, titles.
+    Frame,
+    /// Everybody's, below the last row.
+    Foot,
+    /// The n-th variant's.
+    Series(usize),
+}
+
+/// What is drawn from here on is that part.
+pub(super) fn begin<B: DrawingBackend>(area: &Area<'_, B>, part: Part) -> Result<(), String> {
+    let length = match part {
+        Part::Frame => 0,
+        Part::Foot => 1,
+        Part::Series(n) => n as i32 + 2,
+    };
+    let stroke = PathElement::new(vec![(MARK, 0), (MARK, length)], style::INK);
+    area.draw(&stroke).map_err(|error| error.to_string())
+}
+
+/// The length of the mark that a line of an SVG is, if it is one. A text cannot be: its `<` is escaped.
+fn mark(line: &str) -> Option<usize> {
+    let points = line.strip_prefix("<polyline ")?.split("points=\"").nth(1)?;
+    let mut points = points.split(['"', ' ']).filter_map(|point| point.split_once(','));
+    let ((x, from), (_, to)) = (points.next()?, points.next()?);
+    let (x, from, to) = (x.parse::<i32>().ok()?, from.parse::<i32>().ok()?, to.parse::<i32>().ok()?);
+    if x == MARK { usize::try_from(to - from).ok() } else { None }
+}
+
+/// Groups in place of marks.
+fn group(body: &str) -> String {
+    let mut grouped = String::new();
+    let mut open = false;
+    for line in body.lines() {
+        let Some(length) = mark(line) else {
+            grouped.push_str(line);
+            grouped.push('\n');
+            continue;
+        };
+        if open {
+            grouped.push_str("</g>\n");
+        }
+        open = length > 0;
+        match length {
+            0 => {}
+            1 => grouped.push_str("<g class=\"foot\">\n"),
+            n => grouped.push_str(&format!("<g class=\"series\" data-series=\"{}\">\n", n - 2)),
+        }
+    }
+    if open {
+        grouped.push_str("</g>\n");
+    }
+    grouped
 }
 
 /// What a plot is called and how it is read.
@@ -45,7 +111,7 @@ pub(super) fn plot(words: Words, height: u32, drawing: &impl Drawing) -> Result<
     let svg = draw_svg(height, drawing).map_err(failed)?;
     let png = draw_png(height, drawing).map_err(failed)?;
     let Words { name, title, caption, table } = words;
-    Ok(Plot { name, title, caption, svg: for_page(&svg, title), png, table })
+    Ok(Plot { name, title, caption, svg: for_page(&svg, title, drawing.row()), png, table })
 }
 
 fn draw_svg(height: u32, drawing: &impl Drawing) -> Result<String, String> {
@@ -74,15 +140,16 @@ fn draw_png(height: u32, drawing: &impl Drawing) -> Result<Vec<u8>, String> {
 }
 
 /// An SVG that scales with the page, has a name for those who do not see it, and follows the page's text colour.
-fn for_page(svg: &str, title: &str) -> String {
+fn for_page(svg: &str, title: &str, row: Option<u32>) -> String {
     let body = svg.find("<svg").and_then(|start| svg[start..].find('>').map(|end| start + end + 1));
     let (Some(start), Some(end)) = (body, svg.rfind("</svg>")) else { return svg.to_owned() };
     let viewbox = svg.find("viewBox=\"").map_or("", |at| svg[at + 9..].split('"').next().unwrap_or(""));
-    let body = svg[start..end]
+    let body = group(&svg[start..end])
         .replace("#333333", "currentColor")
         .replace("\"sans-serif\"", "\"DejaVu Sans, sans-serif\"");
+    let row = row.map(|pixels| format!(" data-row=\"{pixels}\"")).unwrap_or_default();
     format!(
-        "<svg viewBox=\"{viewbox}\" role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>{title}</title>{body}</svg>"
+        "<svg viewBox=\"{viewbox}\"{row} role=\"img\" xmlns=\"http://www.w3.org/2000/svg\"><title>{title}</title>{body}</svg>"
     )
 }
 
@@ -131,10 +198,11 @@ pub(super) fn legend<B: DrawingBackend>(area: &Area<'_, B>, names: &[(usize, Str
     for (place, (n, name)) in names.iter().enumerate() {
         let x = 20 + (place % columns()) as i32 * LEGEND_COLUMN;
         let y = 12 + (place / columns()) as i32 * LEGEND_ROW;
+        begin(area, Part::Series(*n))?;
         line(area, &[(x, y), (x + 36, y)], *n, 3)?;
         write(area, &style::label(name), (x + 44, y), HPos::Left)?;
     }
-    Ok(())
+    begin(area, Part::Frame)
 }
 
 /// A line in pixels, in the n-th variant's colour and dash.

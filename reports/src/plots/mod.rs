@@ -8,6 +8,8 @@ mod axes;
 mod bytes;
 mod canvas;
 mod cost;
+mod fairness;
+mod frontier;
 mod percentiles;
 mod sawtooth;
 mod style;
@@ -39,6 +41,12 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
+/// The n-th variant's colour, as CSS has it.
+pub(crate) fn colour(n: usize) -> String {
+    let plotters::style::RGBColor(red, green, blue) = style::colour(n);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// Every plot that the result has data for.
 pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
     let drawn = [
@@ -47,6 +55,8 @@ pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
         sawtooth::plot(result)?,
         bytes::plot(result)?,
         cost::plot(result)?,
+        fairness::plot(result)?,
+        frontier::plot(result)?,
     ];
     Ok(drawn.into_iter().flatten().collect())
 }
@@ -65,9 +75,15 @@ mod tests {
     fn every_plot_has_units_on_its_axes_a_title_and_a_table() {
         let plots = all(&testing::result()).unwrap();
         let names: Vec<&str> = plots.iter().map(|plot| plot.name).collect();
-        assert_eq!(names, ["percentiles", "timeline", "sawtooth", "bytes", "cost"]);
-        let units =
-            [["(ms)", "percentile"], ["(ms)", "(s)"], ["(ms)", "(s)"], ["bytes", "update"], ["µs", "kB"]];
+        assert_eq!(names, ["percentiles", "timeline", "sawtooth", "bytes", "cost", "fairness"]);
+        let units = [
+            ["(ms)", "percentile"],
+            ["(ms)", "(s)"],
+            ["(ms)", "(s)"],
+            ["bytes", "update"],
+            ["µs", "kB"],
+            ["(ms)", "Jain"],
+        ];
         for (plot, units) in plots.iter().zip(units) {
             for unit in units {
                 assert!(plot.svg.contains(unit), "{}: {unit}", plot.name);
