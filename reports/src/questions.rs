@@ -210,14 +210,12 @@ fn matters(result: &RunResult, ended: &[(&Variant, &Trial)]) -> Question {
     } else {
         String::new()
     };
-    let beside = format::or_none(floor, |us| {
-        format!(
-            "This machine cannot tell apart what differs by less than {} (three floors).",
-            format::duration(FLOORS * us)
-        )
+    let beside = floor.map_or_else(String::new, |us| {
+        let least = format::duration(FLOORS * us);
+        format!(" This machine cannot tell apart what differs by less than {least} (three floors).")
     });
     let grounds = format!(
-        "A price is {} late on average with {}, {} with {}{ratio}. {beside} Whether people notice {} is for you to say.",
+        "A price is {} late on average with {}, {} with {}{ratio}.{beside} Whether people notice {} is for you to say.",
         format::duration(least.1.median),
         least.0,
         format::duration(most.1.median),

@@ -19,8 +19,10 @@ use crate::ReportError;
 
 /// Width of every plot in pixels.
 pub(super) const WIDTH: u32 = 960;
-/// Far left of any picture: a stroke there is no part of it, but says whose the following is.
-const MARK: i32 = -30_000;
+/// A stroke as faint as this is no part of a picture: its colour says whose the following is.
+const FAINT: f64 = 0.001;
+/// How the SVG of such a stroke begins, up to its colour.
+const MARK: &str = "<polyline fill=\"none\" opacity=\"0.001\" stroke=\"#";
 const LEGEND_ROW: i32 = 24;
 const LEGEND_COLUMN: i32 = 310;
 const TEXT: i32 = 15;
@@ -52,22 +54,19 @@ pub(super) enum Part {
 
 /// What is drawn from here on is that part.
 pub(super) fn begin<B: DrawingBackend>(area: &Area<'_, B>, part: Part) -> Result<(), String> {
-    let length = match part {
+    let number = match part {
         Part::Frame => 0,
         Part::Foot => 1,
-        Part::Series(n) => n as i32 + 2,
+        Part::Series(n) => u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2),
     };
-    let stroke = PathElement::new(vec![(MARK, 0), (MARK, length)], style::INK);
+    let [high, low] = number.to_be_bytes();
+    let stroke = PathElement::new(vec![(0, 0), (0, 0)], RGBColor(0, high, low).mix(FAINT));
     area.draw(&stroke).map_err(|error| error.to_string())
 }
 
-/// The length of the mark that a line of an SVG is, if it is one. A text cannot be: its `<` is escaped.
-fn mark(line: &str) -> Option<usize> {
-    let points = line.strip_prefix("<polyline ")?.split("points=\"").nth(1)?;
-    let mut points = points.split(['"', ' ']).filter_map(|point| point.split_once(','));
-    let ((x, from), (_, to)) = (points.next()?, points.next()?);
-    let (x, from, to) = (x.parse::<i32>().ok()?, from.parse::<i32>().ok()?, to.parse::<i32>().ok()?);
-    if x == MARK { usize::try_from(to - from).ok() } else { None }
+/// The number of the mark that a line of an SVG is, if it is one. A text cannot be: its `<` is escaped.
+fn mark(line: &str) -> Option<u32> {
+    u32::from_str_radix(line.strip_prefix(MARK)?.get(..6)?, 16).ok()
 }
 
 /// Groups in place of marks.
@@ -75,7 +74,7 @@ fn group(body: &str) -> String {
     let mut grouped = String::new();
     let mut open = false;
     for line in body.lines() {
-        let Some(length) = mark(line) else {
+        let Some(number) = mark(line) else {
             grouped.push_str(line);
             grouped.push('\n');
             continue;
@@ -83,8 +82,8 @@ fn group(body: &str) -> String {
         if open {
             grouped.push_str("</g>\n");
         }
-        open = length > 0;
-        match length {
+        open = number > 0;
+        match number {
             0 => {}
             1 => grouped.push_str("<g class=\"foot\">\n"),
             n => grouped.push_str(&format!("<g class=\"series\" data-series=\"{}\">\n", n - 2)),

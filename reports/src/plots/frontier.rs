@@ -300,7 +300,7 @@ fn room(
     let width = name.chars().count() as i32 * LETTER;
     let right = |dy: i32| ((x + 12, y + dy), HPos::Left, x + 12);
     let left = |dy: i32| ((x - 12, y + dy), HPos::Right, x - 12 - width);
-    let places = [right(0), right(-18), left(0), right(18), left(-18), left(18), right(-36), right(36)];
+    let places = [right(0), right(-20), left(0), right(20), left(-20), left(20), right(-40), right(40)];
     places.into_iter().find_map(|(at, side, from)| {
         let space = Space { left: from, top: at.1 - LINE / 2, right: from + width, bottom: at.1 + LINE / 2 };
         let free = inside.holds(&space) && !taken.iter().any(|other| other.meets(&space));

@@ -92,6 +92,12 @@ mod tests {
             assert!(!plot.table.rows.is_empty() && !plot.caption.is_empty(), "{}", plot.name);
             assert!(plot.png.starts_with(b"\x89PNG"), "{}", plot.name);
             assert!(!plot.svg.contains("<script"), "{}", plot.name);
+            for n in 0..3 {
+                let group = format!("<g class=\"series\" data-series=\"{n}\">");
+                assert!(plot.svg.contains(&group), "{}: {group}", plot.name);
+            }
+            assert_eq!(plot.svg.matches("<g ").count(), plot.svg.matches("</g>").count(), "{}", plot.name);
+            assert!(!plot.svg.contains("0.001"), "{}: a mark is left", plot.name);
             assert!(plot.table.rows.iter().all(|row| row.len() == plot.table.head.len()), "{}", plot.name);
         }
     }
