@@ -48,7 +48,13 @@
       show();
     });
   }
-  if (panel && boxes.length > 1) panel.hidden = false;
+  if (panel && boxes.length > 1) {
+    panel.hidden = false;
+    for (const link of all(".choose")) {
+      link.hidden = false;
+      link.addEventListener("click", () => { panel.open = true; });
+    }
+  }
 
   // On paper nothing is folded away.
   let folded = [];

@@ -9,7 +9,7 @@ use super::{
     Plot, Table,
     axes::{self, Axis},
     canvas::{self, Area, Drawing, Part, Words},
-    style,
+    style, timed,
 };
 use crate::{
     ReportError, format,
@@ -153,7 +153,8 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
             "Dots are measured; down and left is better. Who asks more often moves right and down along a line. The \
              lines are theory: staleness is {form}, P seconds between polls and d, half of a median exchange, on \
              the way; bytes are those of a poll divided by P, and those of the quotes, reckoned from the shortest and \
-             the longest interval alone. A dot in between that lies on the line confirms both. Where names would \
+             the longest interval alone. A dot in between that lies on the line confirms \
+             both; one left of it asked so rarely that the window ended before its last quotes came. Where names would \
              overlap some are left out; the table has all.{rest}"
         ),
         table: frontier.table(),
@@ -178,7 +179,7 @@ fn frontier(result: &RunResult) -> Option<Frontier<'_>> {
     })?;
     let beside =
         || variants.iter().enumerate().filter(|(_, other)| conditions_of(other) == conditions_of(first));
-    let rate = plan::symbol_rate(result, first).filter(|_| plan::is_poisson(result, first));
+    let rate = symbol_rate(result, first);
     let told = |variant: &Variant| variant.summary.contains_key("per_symbol.out_of_sync_share");
     let staleness = match rate {
         Some(rate) if beside().any(|(_, variant)| told(variant)) => Staleness::Share { rate },
@@ -203,6 +204,14 @@ fn frontier(result: &RunResult) -> Option<Frontier<'_>> {
         }
     }
     (!frontier.curves.is_empty() && frontier.dots.len() > 1).then_some(frontier)
+}
+
+/// Updates of one symbol in a second, by the schedule of the window itself: a short one may hold fewer than planned.
+fn symbol_rate(result: &RunResult, variant: &Variant) -> Option<f64> {
+    let planned = plan::symbol_rate(result, variant).filter(|_| plan::is_poisson(result, variant))?;
+    let whole = plan::of(result, variant)["feed"]["updates_per_second"].as_f64()?;
+    let wanted = timed(variant).map(|trial| trial.schedule.wanted_per_second).find(|wanted| *wanted > 0.0);
+    Some(wanted.map_or(planned, |wanted| planned * wanted / whole))
 }
 
 impl Frontier<'_> {
@@ -300,7 +309,8 @@ fn room(
     let width = name.chars().count() as i32 * LETTER;
     let right = |dy: i32| ((x + 12, y + dy), HPos::Left, x + 12);
     let left = |dy: i32| ((x - 12, y + dy), HPos::Right, x - 12 - width);
-    let places = [right(0), right(-20), left(0), right(20), left(-20), left(20), right(-40), right(40)];
+    // The curves fall to the right: above and right of a dot on one there is none.
+    let places = [right(-20), right(0), left(0), right(20), left(-20), left(20), right(-40), right(40)];
     places.into_iter().find_map(|(at, side, from)| {
         let space = Space { left: from, top: at.1 - LINE / 2, right: from + width, bottom: at.1 + LINE / 2 };
         let free = inside.holds(&space) && !taken.iter().any(|other| other.meets(&space));
