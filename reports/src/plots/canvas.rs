@@ -183,6 +183,14 @@ pub(super) fn write<B: DrawingBackend>(
     area.draw(&Text::new(words.to_owned(), at, style)).map_err(|error| error.to_string())
 }
 
+/// Where bars begin right of these names: far enough for the longest, and no further.
+pub(super) fn beside<'a>(names: impl Iterator<Item = &'a str>) -> i32 {
+    /// A letter is no wider.
+    const LETTER: i32 = 9;
+    let longest = names.map(|name| style::label(name).chars().count() as i32).max().unwrap_or(0);
+    (longest * LETTER + 24).max(120)
+}
+
 /// Rows that a legend of so many names takes.
 pub(super) fn legend_height(names: usize) -> u32 {
     (names.div_ceil(columns()) as u32) * LEGEND_ROW as u32 + 10

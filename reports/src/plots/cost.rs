@@ -12,7 +12,6 @@ use crate::{ReportError, format};
 
 const BAR: i32 = 22;
 const ROW: i32 = 36;
-const LEFT: i32 = 300;
 const GAP: i32 = 80;
 const TOP: i32 = 44;
 
@@ -75,8 +74,9 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
 
 impl Drawing for Cost<'_> {
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<(), String> {
-        let width = (WIDTH as i32 - LEFT) / DRAWN.len() as i32;
-        let left = |column: usize| LEFT + width * column as i32;
+        let start = canvas::beside(self.0.iter().map(|row| row.variant.name.as_str()));
+        let width = (WIDTH as i32 - start) / DRAWN.len() as i32;
+        let left = |column: usize| start + width * column as i32;
         for (column, (title, ..)) in DRAWN.iter().enumerate() {
             canvas::write(area, title, (left(column), 18), HPos::Left)?;
         }
@@ -85,7 +85,7 @@ impl Drawing for Cost<'_> {
         for (index, row) in self.0.iter().enumerate() {
             let y = TOP + ROW * index as i32;
             canvas::begin(area, Part::Series(row.n))?;
-            canvas::write(area, &style::label(&row.variant.name), (LEFT - 12, y + BAR / 2), HPos::Right)?;
+            canvas::write(area, &style::label(&row.variant.name), (start - 12, y + BAR / 2), HPos::Right)?;
             for (column, longest) in longest.into_iter().enumerate() {
                 let figure = row.figure(DRAWN[column]);
                 let share = figure.filter(|_| longest > 0.0).map_or(0.0, |figure| figure / longest);

@@ -12,7 +12,6 @@ use super::{
 use crate::{ReportError, format};
 
 const ROW: i32 = 32;
-const LEFT: i32 = 300;
 const RIGHT: i32 = 130;
 const TOP: i32 = 40;
 const SMALLEST_MS: f64 = 0.001;
@@ -80,10 +79,11 @@ fn table(rows: &[Row]) -> Table {
 impl Drawing for Rows {
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<(), String> {
         let failed = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
+        let left = canvas::beside(self.rows.iter().map(|row| row.name.as_str()));
         let right = WIDTH as i32 - RIGHT;
         let place = |value: f64| {
             let share = (value - self.axis.range.start) / (self.axis.range.end - self.axis.range.start);
-            LEFT + (f64::from(right - LEFT) * share).round() as i32
+            left + (f64::from(right - left) * share).round() as i32
         };
         let bottom = TOP + ROW * self.rows.len() as i32;
         canvas::write(area, "Jain's index", (right + 16, 16), HPos::Left)?;
@@ -91,7 +91,7 @@ impl Drawing for Rows {
             let y = TOP + ROW * index as i32 + ROW / 2;
             let colour = style::colour(row.n);
             canvas::begin(area, Part::Series(row.n))?;
-            canvas::write(area, &style::label(&row.name), (LEFT - 16, y), HPos::Right)?;
+            canvas::write(area, &style::label(&row.name), (left - 16, y), HPos::Right)?;
             for (at, _) in &self.axis.ticks {
                 let x = place(*at);
                 let grid = PathElement::new(vec![(x, y - ROW / 2), (x, y + ROW / 2)], style::GRID);
@@ -108,12 +108,12 @@ impl Drawing for Rows {
             canvas::write(area, &format!("{:.3}", row.fairness.jain), (right + 16, y), HPos::Left)?;
         }
         canvas::begin(area, Part::Foot)?;
-        let line = PathElement::new(vec![(LEFT, bottom), (right, bottom)], style::INK);
+        let line = PathElement::new(vec![(left, bottom), (right, bottom)], style::INK);
         area.draw(&line).map_err(failed)?;
         for (at, label) in &self.axis.ticks {
             canvas::write(area, label, (place(*at), bottom + 16), HPos::Center)?;
         }
-        canvas::write(area, &self.axis.title, ((LEFT + right) / 2, bottom + 42), HPos::Center)
+        canvas::write(area, &self.axis.title, ((left + right) / 2, bottom + 42), HPos::Center)
     }
 
     fn row(&self) -> Option<u32> {
