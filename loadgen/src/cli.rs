@@ -6,14 +6,13 @@ use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subc
 
 use crate::scenario::Overrides;
 
-pub mod compare;
 pub mod ab;
+pub mod compare;
 pub mod doctor;
+mod history;
 
 pub use ab::AbArgs;
 pub use doctor::DoctorArgs;
-mod history;
-
 pub use history::{FilterArgs, Format as HistoryFormat, HistoryAction, HistoryArgs};
 
 /// Measures how stale a stock ticker is, and what it costs, over polling, server-sent events and WebSocket

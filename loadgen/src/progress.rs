@@ -109,51 +109,6 @@ impl Listener for Bar {
                     ));
                 });
             }
-            Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
-            Event::Stopping => say(STOPPING),
-        }
-    }
-}
-
-/// One bar for the run, with the phase and live counts of the current trial.
-#[derive(Default)]
-struct Bar {
-    whole: Whole,
-    bar: Option<ProgressBar>,
-}
-
-impl Listener for Bar {
-    fn event(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Started { trials, seconds, folder } => {
-                self.whole.started(*trials, *seconds);
-                let bar = ProgressBar::new(u64::from(*trials));
-                let style = ProgressStyle::with_template("{bar:20} {elapsed} {msg}");
-                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                bar.enable_steady_tick(Duration::from_millis(500));
-                bar.println(format!(
-                    "{trials} trials, about {}, into {}",
-                    rounded(*seconds),
-                    folder.display()
-                ));
-                self.bar = Some(bar);
-            }
-            Event::Trial { order, variant } => self.whole.trial(*order, variant),
-            Event::Progress { phase, seconds, connected, delivered, workers: _ } => {
-                self.on_bar(|bar, heading| {
-                    let phase = phase.name();
-                    bar.set_message(format!(
-                        "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
-                    ));
-                });
-            }
-            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
-            Event::Progress { phase, seconds, connected, delivered } => self.on_bar(|bar, heading| {
-                let phase = phase.name();
-                bar.set_message(format!(
-                    "{heading}: {phase}, {seconds:.0} s, {connected} clients, {delivered} updates"
-                ));
-            }),
             Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
                 bar.println(format!("{heading}: {}", outcome(trial)));
                 bar.inc(1);

@@ -1,16 +1,22 @@
 //! The page: one self-contained file, from the overview, the plots and the result's own counts.
 //!
-//! askama escapes every text; only the drawings, whose labels are escaped where they are made, go in as they are.
+//! askama escapes every text; only the drawings, whose labels are escaped where they are made, and the page's own
+//! script go in as they are. The page may run that one script, known by its hash, and load nothing.
 
 use askama::Template;
-use measurement::result::{RunResult, Severity};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use measurement::result::{RunResult, Severity, Variant};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    ReportError, format,
+    ReportError,
+    economy::{self, CutOff, Row, Wins},
+    format,
     html::sections::{Section, table},
     overview::{self, COLUMNS, Column, NOT_DECIDED, Overview},
-    plots::{Plot, Table},
+    plots::{self, Plot, Table},
+    questions::{self, Question},
     terminal,
 };
 
@@ -19,6 +25,11 @@ mod sections;
 
 /// Findings that void figures and stand at the top; all are in their own section.
 const MOST_GRAVE: usize = 5;
+/// Sentences about where the answer flips; the rest is folded away.
+const MOST_FLIPS: usize = 2;
+/// With more variants the tables of single trials are folded away.
+const MOST_OPEN: usize = 12;
+const SCRIPT: &str = include_str!("../templates/report.js");
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -27,6 +38,25 @@ struct Page<'a> {
     overview: Overview,
     columns: &'a [Column],
     not_decided: &'static str,
+    /// Shown at once, and folded away.
+    flips: (Vec<String>, Vec<String>),
+    /// Anchors and titles.
+    contents: Vec<(&'static str, &'static str)>,
+    /// Number, name and colour of each series.
+    names: Vec<(usize, String, String)>,
+    days: Vec<Row>,
+    day_columns: [&'static str; 3],
+    users: String,
+    users_plain: u64,
+    hours: String,
+    cut_off: Option<CutOff>,
+    /// The shortest of the waits, seconds per user and as text.
+    best_wait: Option<(f64, String)>,
+    wins: Option<Wins>,
+    questions: Vec<Question>,
+    folded: bool,
+    script: &'static str,
+    script_hash: String,
     tally: String,
     grave: Vec<String>,
     findings: Vec<String>,
@@ -41,11 +71,31 @@ struct Page<'a> {
 pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportError> {
     let findings = terminal::findings(result);
     let grave = findings.iter().filter(|(severity, _)| *severity == Severity::Invalid);
-    let page = Page {
+    let mut overview = overview::overview(result);
+    let hidden = overview.flips.split_off(overview.flips.len().min(MOST_FLIPS));
+    let cut_off = economy::cut_off(result);
+    let waits = cut_off.iter().flat_map(|cut_off| &cut_off.rows);
+    let waits = waits.filter_map(|row| Some((row.wait.rate?, row.wait.text.clone())));
+    let mut page = Page {
         tally: terminal::tally(&findings),
         grave: grave.map(|(_, text)| text.clone()).take(MOST_GRAVE).collect(),
         result,
-        overview: overview::overview(result),
+        flips: (std::mem::take(&mut overview.flips), hidden),
+        overview,
+        contents: Vec::new(),
+        names: names(result),
+        days: economy::days(result),
+        day_columns: economy::DAY,
+        users: format::plain(economy::USERS),
+        users_plain: economy::USERS as u64,
+        hours: format::plain(economy::HOURS),
+        best_wait: waits.min_by(|a, b| a.0.total_cmp(&b.0)),
+        cut_off,
+        wins: economy::wins(result),
+        questions: questions::questions(result),
+        folded: result.variants.len() > MOST_OPEN,
+        script: SCRIPT,
+        script_hash: format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(SCRIPT))),
         columns: &COLUMNS,
         not_decided: NOT_DECIDED,
         findings: findings.into_iter().map(|(_, text)| text).collect(),
@@ -55,6 +105,7 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
         manifest: manifest(result),
         plan: serde_json::to_string_pretty(&result.scenario.plan).unwrap_or_default(),
     };
+    page.contents = contents(&page);
     Ok(page.render()?)
 }
 
@@ -62,6 +113,27 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
 pub(crate) fn tables(result: &RunResult) -> Vec<(&'static str, Table)> {
     let sections = sections::all(result).into_iter().map(|section| (section.title, section.table));
     sections.chain(manifest(result)).collect()
+}
+
+/// Number, name and colour of each series, as the drawings have them.
+fn names(result: &RunResult) -> Vec<(usize, String, String)> {
+    let name = |(n, variant): (usize, &Variant)| (n, variant.name.clone(), plots::colour(n));
+    result.variants.iter().enumerate().map(name).collect()
+}
+
+fn contents(page: &Page<'_>) -> Vec<(&'static str, &'static str)> {
+    let mut contents = vec![("answer", "The answer"), ("findings", "What was noticed")];
+    contents.extend(page.plots.iter().map(|plot| (plot.name, plot.title)));
+    let sections = [
+        (!page.days.is_empty(), "day", "What many users cost a day"),
+        (page.cut_off.is_some(), "cut-off", "How often polling could ask at most"),
+        (page.wins.is_some(), "wins", "When polling wins"),
+        (!page.questions.is_empty(), "questions", "Six questions"),
+        (true, "counts", "Every count"),
+        (true, "again", "Make it again"),
+    ];
+    contents.extend(sections.iter().filter(|section| section.0).map(|section| (section.1, section.2)));
+    contents
 }
 
 fn manifest(result: &RunResult) -> Vec<(&'static str, Table)> {
@@ -94,10 +166,31 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing_from_anywhere() {
-        let html = rendered(&testing::result()).replace("http://www.w3.org/2000/svg", "");
+        let html = rendered(&testing::swept()).replace("http://www.w3.org/2000/svg", "");
         for outside in ["http://", "https://", "src=\"", "<link", "@import", "url("] {
             assert!(!html.contains(outside), "{outside}");
         }
+    }
+
+    #[test]
+    fn only_the_script_of_the_hash_may_run() {
+        let html = rendered(&testing::result());
+        let scripts: Vec<&str> = html.split("<script>").skip(1).collect();
+        assert_eq!(scripts.len(), 1);
+        let script = scripts[0].split("</script>").next().unwrap();
+        let hash = BASE64_STANDARD.encode(Sha256::digest(script));
+        let policy = format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}';");
+        assert!(html.replace("&#39;", "'").replace("&#x3D;", "=").contains(&policy), "{policy}");
+        assert!(!html.contains("onclick") && !html.contains("javascript:"));
+    }
+
+    #[test]
+    fn headings_do_not_skip_a_level() {
+        let html = rendered(&testing::swept());
+        let levels: Vec<u32> =
+            html.split("<h").skip(1).filter_map(|rest| rest.chars().next()?.to_digit(10)).collect();
+        assert_eq!(levels[0], 1);
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1 && pair[1] > 1), "{levels:?}");
     }
 
     #[test]
@@ -120,6 +213,10 @@ mod tests {
             "Traffic that goes both ways",
             "The load generator was overloaded",
             "Delivery delay by percentile",
+            "What <span class=\"users\">10,000</span> users cost a day",
+            "polling matches push only if you accept",
+            "When polling wins",
+            "Did it even happen?",
             "Every byte by layer",
             "loadgen run ticker",
         ] {

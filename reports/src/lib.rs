@@ -18,10 +18,13 @@ pub mod overview;
 pub mod plots;
 
 mod baseline;
+mod economy;
 mod exports;
 mod html;
 mod junit;
 mod markdown;
+mod plan;
+mod questions;
 mod terminal;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::format;
 
-mod flips;
+pub(crate) mod flips;
 
 /// What no figure of a run tells.
 pub const NOT_DECIDED: &str = "These numbers do not decide everything. Traffic that goes both ways, binary messages, \

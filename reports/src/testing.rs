@@ -3,9 +3,9 @@
 use measurement::{
     histogram::Recorder,
     result::{
-        Age, Bytes, Class, Clients, FORMAT, Finding, Handshake, Layers, Manifest, Mean, Model, ModelKind,
-        PerSymbol, Process, Reception, Requests, RunResult, ScenarioInfo, SeriesRow, Severity, Status,
-        TimeWeighted, Trace, Trial, Updates, Validity, Variant, Verdict, VersionLag,
+        Age, Bytes, Class, Clients, FORMAT, Fairness, Finding, Handshake, Layers, Manifest, Mean, Model,
+        ModelKind, PerSymbol, Process, Reception, Requests, RunResult, ScenarioInfo, SeriesRow, Severity,
+        Status, TimeWeighted, Trace, Trial, Updates, Validity, Variant, Verdict, VersionLag,
     },
     summary,
 };
@@ -31,6 +31,13 @@ pub(crate) fn result() -> RunResult {
     ])
 }
 
+/// The same with somebody who asks half as often, second.
+pub(crate) fn swept() -> RunResult {
+    let mut variants = result().variants;
+    variants.insert(1, variant("polling 2s", ModelKind::Pull, Some(2e6), 1_000.0));
+    run(variants)
+}
+
 /// A run whose only trial failed.
 pub(crate) fn without_figures() -> RunResult {
     let trial = Trial { status: Status::Failed, error: Some("no server".to_owned()), ..Trial::default() };
@@ -42,9 +49,12 @@ pub(crate) fn without_figures() -> RunResult {
 }
 
 fn run(variants: Vec<Variant>) -> RunResult {
-    let feed = serde_json::json!({ "symbols": 8, "updates_per_second": 10.0, "quote_bytes": 120 });
+    let feed = serde_json::json!({ "symbols": 8, "updates_per_second": 10.0, "quote_bytes": 120, "arrivals": "poisson" });
     let load = serde_json::json!({ "clients": 200 });
-    let plans: Vec<_> = variants.iter().map(|_| serde_json::json!({ "feed": feed, "load": load })).collect();
+    let plans: Vec<_> = variants
+        .iter()
+        .map(|variant| serde_json::json!({ "name": variant.name, "feed": feed, "load": load }))
+        .collect();
     RunResult {
         format: FORMAT.to_owned(),
         id: "0123456789abcdef".to_owned(),
@@ -140,6 +150,7 @@ fn trial(index: u64, delay_ms: f64, period_us: Option<f64>) -> Trial {
             received_in_window: 20_000,
             ..Updates::default()
         },
+        fairness: Some(Fairness { p50_us: delay_ms * 1e3, p99_us: Some(delay_ms * 1.1e3), jain: 0.998 }),
         delivery_delay: delay.clone(),
         transit: delay.clone(),
         response_time: polls.and(delay.clone()),

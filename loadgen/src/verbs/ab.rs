@@ -51,8 +51,10 @@ pub fn run(arguments: &AbArgs, out: &mut impl Write) -> miette::Result<ExitCode>
 /// How many pairs: as asked, or 10, or as many as the tests of all variants together need. Times that so few pairs could not
 /// judge are not measured in vain.
 fn pairs(arguments: &AbArgs, variants: usize) -> miette::Result<u32> {
-    let fewest = u32::try_from(reports::compare::fewest_pairs(variants, Settings::default().alpha)).unwrap_or(u32::MAX);
-    let pairs = arguments.pairs.unwrap_or_else(|| if arguments.counted_only { PAIRS } else { fewest.max(PAIRS) });
+    let fewest = u32::try_from(reports::compare::fewest_pairs(variants, Settings::default().alpha))
+        .unwrap_or(u32::MAX);
+    let pairs =
+        arguments.pairs.unwrap_or_else(|| if arguments.counted_only { PAIRS } else { fewest.max(PAIRS) });
     if arguments.counted_only || pairs >= fewest {
         return Ok(pairs);
     }

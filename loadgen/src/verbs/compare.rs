@@ -60,7 +60,10 @@ fn ledger(given: Option<&Path>, candidate: &RunResult) -> miette::Result<Option<
     };
     let found = ledger::load(&path, facts)?;
     if let (None, Some(given)) = (&found, given) {
-        return Err(miette::miette!("failed to read the noise ledger {}: there is no such file", given.display()));
+        return Err(miette::miette!(
+            "failed to read the noise ledger {}: there is no such file",
+            given.display()
+        ));
     }
     Ok(found)
 }

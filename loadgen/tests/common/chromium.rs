@@ -42,6 +42,8 @@ pub(crate) struct Chromium {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     page: Option<String>,
     asked: u64,
+    /// What it said unasked, of the domains that were enabled.
+    pub(crate) heard: Vec<Value>,
 }
 
 impl Chromium {
@@ -54,7 +56,7 @@ impl Chromium {
         let child = command.spawn().expect("Debian's package chromium is installed");
         let url = timeout(START_TIME, debugger(profile.path())).await.expect("chromium starts");
         let (socket, _) = connect_async(url).await.expect("chromium listens");
-        let mut browser = Self { child, _profile: profile, socket, page: None, asked: 0 };
+        let mut browser = Self { child, _profile: profile, socket, page: None, asked: 0, heard: Vec::new() };
         let target = browser.ask("Target.createTarget", json!({ "url": "about:blank" })).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = browser.ask("Target.attachToTarget", attach).await;
@@ -79,8 +81,8 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// One command and its answer; what the browser says besides is passed over.
-    async fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    /// One command and its answer; what the browser says besides is kept.
+    pub(crate) async fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.asked += 1;
         let id = self.asked;
         let mut command = json!({ "id": id, "method": method, "params": parameters });
@@ -97,9 +99,12 @@ impl Chromium {
                     assert_eq!(said["error"], Value::Null, "{method}");
                     return said["result"].clone();
                 }
+                self.heard.push(said);
             }
         };
-        timeout(ANSWER_TIME, answer).await.unwrap_or_else(|_| panic!("no answer to {method}"))
+        timeout(ANSWER_TIME, answer)
+            .await
+            .unwrap_or_else(|_| panic!("no answer to {method}; heard: {:?}", self.heard))
     }
 }
 

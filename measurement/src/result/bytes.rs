@@ -42,7 +42,7 @@ pub struct Bytes {
 /// Lengths of HTTP/1.1's heads and of the framing around pushed messages, without the digits that grow with what
 /// they count: content lengths, chunk lengths, entity tags, cursors, ports. Of the measure phase, but for the two
 /// `opening` ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steady {
     /// Heads of GET requests.
     pub requests: Counted,
@@ -59,7 +59,7 @@ pub struct Steady {
 }
 
 /// How many there were, and their bytes together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counted {
     /// How many.
     pub count: u64,

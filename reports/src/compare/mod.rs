@@ -336,7 +336,8 @@ fn paired(base: &RunResult, candidate: &RunResult) -> Option<()> {
 }
 
 fn is_counted_only(result: &RunResult) -> bool {
-    let counted_only = result.manifest.recorded.get("pairing").and_then(|pairing| pairing.get("counted_only"));
+    let counted_only =
+        result.manifest.recorded.get("pairing").and_then(|pairing| pairing.get("counted_only"));
     counted_only.and_then(Value::as_bool) == Some(true)
 }
 

@@ -86,7 +86,9 @@ pub(super) fn connections(result: &RunResult) -> Section {
     };
     Section {
         title: "Connections",
-        caption: "Re-arm gap: from an answer that was held to the client's next question; meanwhile nobody can tell it anything.                   Writes held up: the server found a socket's buffer full, since the client takes less than it is sent. Close                   codes are the server's (RFC 6455, section 7.4): 1005 stands for none, 1006 for no close frame at all.",
+        caption: "Re-arm gap: from an answer that was held to the client's next question; meanwhile nobody can tell it anything. \
+                  Writes held up: the server found a socket's buffer full, since the client takes less than it is sent. Close \
+                  codes are the server's (RFC 6455, section 7.4): 1005 stands for none, 1006 for no close frame at all.",
         table: table(&head, per_trial(result, cells)),
     }
 }

@@ -13,16 +13,42 @@ use crate::format;
 const SAME: f64 = 0.05;
 
 /// Bytes of one client in one second, both directions.
-struct Rates {
-    payload: f64,
-    overhead: f64,
+pub(crate) struct Rates {
+    /// Of quotes.
+    pub payload: f64,
+    /// Of everything else.
+    pub overhead: f64,
 }
 
 /// A pull variant that can tell.
-struct Pull<'a> {
-    name: &'a str,
-    period_s: f64,
-    rates: Rates,
+pub(crate) struct Pull<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its interval in seconds.
+    pub period_s: f64,
+    /// What it was counted to send and receive.
+    pub rates: Rates,
+}
+
+/// What a client adds to its quotes in a second: `heads / interval + quotes`.
+pub(crate) struct Law {
+    /// Bytes of a poll, which it pays whether it brings anything or not.
+    pub heads: f64,
+    /// Bytes a second that are added to the quotes in an answer, which no interval changes.
+    pub quotes: f64,
+}
+
+impl Law {
+    /// Two measured intervals give both by Cramer's rule; each with its own payload, which differs at the window's
+    /// edges. `None` for one interval, or where longer ones brought too little to tell.
+    pub(crate) fn between(first: &Pull<'_>, last: &Pull<'_>) -> Option<Self> {
+        let (a, b) = (&first.rates, &last.rates);
+        let determinant = b.payload / first.period_s - a.payload / last.period_s;
+        (last.period_s > first.period_s && determinant > 0.0).then(|| {
+            let heads = (a.overhead * b.payload - b.overhead * a.payload) / determinant;
+            Self { heads, quotes: (a.overhead - heads / first.period_s).max(0.0) }
+        })
+    }
 }
 
 /// What is known of the interval at which both add the same.
@@ -71,22 +97,24 @@ fn cheapest_push<'a>(variants: &'a [Variant], beside: &Variant) -> Option<(&'a s
         .min_by(|a, b| a.1.overhead_share().total_cmp(&b.1.overhead_share()))
 }
 
-fn pull(variant: &Variant) -> Option<Pull<'_>> {
+/// A variant that asks on a timetable, and whose bytes can be told.
+pub(crate) fn pull(variant: &Variant) -> Option<Pull<'_>> {
     let period_us =
         variant.model.period_us.filter(|&us| us > 0.0 && variant.model.kind == ModelKind::Pull)?;
     Some(Pull { name: &variant.name, period_s: period_us / 1e6, rates: Rates::of(variant)? })
 }
 
-/// What tells one transport's settings from another's, without what is swept.
-fn unswept(variant: &Variant) -> (&str, &str, Vec<(&String, &Value)>) {
-    let swept = |key: &&String| variant.point.contains_key(&format!("transport.{key}"));
+/// What tells one transport's settings from another's, without what is swept and how often it asks.
+pub(crate) fn unswept(variant: &Variant) -> (&str, &str, Vec<(&String, &Value)>) {
+    let swept =
+        |key: &&String| key.as_str() == "interval" || variant.point.contains_key(&format!("transport.{key}"));
     let options = variant.options.iter().filter(|(key, _)| !swept(key)).collect();
     (&variant.kind, &variant.engine, options)
 }
 
 impl Rates {
     /// Of the first complete trial: bytes are counted, and alike in all of them.
-    fn of(variant: &Variant) -> Option<Self> {
+    pub(crate) fn of(variant: &Variant) -> Option<Self> {
         let usable = |trial: &&Trial| {
             trial.status == Status::Complete && verdict(trial, Class::Bytes) < Verdict::Invalid
         };
@@ -106,19 +134,13 @@ impl Rates {
     }
 }
 
-/// What a client adds in a second is `heads / interval + share × payload`: the heads of a poll, which it pays whether
-/// it brings anything or not, and what is added to each quote in an answer, which no interval changes. Two measured
-/// intervals give both by Cramer's rule; each with its own payload, which differs at the window's edges. `pulls` by
-/// rising period.
+/// Where the law of two intervals meets what the push adds; one interval alone bounds it. `pulls` by rising period.
 fn interval(pulls: &[Pull<'_>], push: &Rates) -> Option<Interval> {
     let (first, last) = (pulls.first()?, pulls.last()?);
-    let (a, b) = (&first.rates, &last.rates);
+    let a = &first.rates;
     // The shortest interval has the least of its payload at the window's edges.
     let target = push.overhead_share() * a.payload;
-    let determinant = b.payload / first.period_s - a.payload / last.period_s;
-    let found = if last.period_s > first.period_s && determinant > 0.0 {
-        let heads = (a.overhead * b.payload - b.overhead * a.payload) / determinant;
-        let quotes = (a.overhead - heads / first.period_s).max(0.0);
+    let found = if let Some(Law { heads, quotes }) = Law::between(first, last) {
         if quotes >= target { Interval::Never } else { Interval::About(heads / (target - quotes)) }
     } else if a.overhead > target {
         // With any of it per quote the interval would be longer: (a − q) / (t − q) rises with q where a > t.

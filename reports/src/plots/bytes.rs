@@ -5,14 +5,13 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 
 use super::{
     Plot, Table,
-    canvas::{self, Area, Drawing, WIDTH, Words},
+    canvas::{self, Area, Drawing, Part, WIDTH, Words},
     style,
 };
 use crate::{ReportError, format};
 
 const BAR: i32 = 26;
 const ROW: i32 = 42;
-const LEFT: i32 = 320;
 const RIGHT: i32 = 100;
 const TOP: i32 = 46;
 
@@ -27,6 +26,7 @@ const LAYERS: [Layer; 5] = [
 ];
 
 struct Bar {
+    n: usize,
     name: String,
     /// Bytes per received update of each layer, both directions.
     layers: [f64; 5],
@@ -41,7 +41,7 @@ impl Bar {
 struct Bars(Vec<Bar>);
 
 pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
-    let bars: Vec<Bar> = result.variants.iter().filter_map(bar).collect();
+    let bars: Vec<Bar> = result.variants.iter().enumerate().filter_map(bar).collect();
     if bars.is_empty() {
         return Ok(None);
     }
@@ -65,7 +65,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     canvas::plot(words, height, &Bars(bars)).map(Some)
 }
 
-fn bar(variant: &Variant) -> Option<Bar> {
+fn bar((n, variant): (usize, &Variant)) -> Option<Bar> {
     let trials = || variant.trials.iter().filter(|trial| trial.validity.classes.bytes < Verdict::Invalid);
     let received: u64 = trials().map(|trial| trial.updates.received_in_window).sum();
     if received == 0 {
@@ -75,14 +75,15 @@ fn bar(variant: &Variant) -> Option<Bar> {
         let sum: u64 = trials().map(|trial| read(&trial.bytes.received) + read(&trial.bytes.sent)).sum();
         sum as f64 / received as f64
     };
-    Some(Bar { name: variant.name.clone(), layers: LAYERS.map(|(_, read)| of(read)) })
+    Some(Bar { n, name: variant.name.clone(), layers: LAYERS.map(|(_, read)| of(read)) })
 }
 
 impl Drawing for Bars {
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Result<(), String> {
         let failed = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
         let longest = self.0.iter().map(Bar::total).fold(1.0, f64::max);
-        let scale = f64::from(WIDTH as i32 - LEFT - RIGHT) / longest;
+        let left = canvas::beside(self.0.iter().map(|bar| bar.name.as_str()));
+        let scale = f64::from(WIDTH as i32 - left - RIGHT) / longest;
         for (n, (name, _)) in LAYERS.iter().enumerate() {
             let x = 20 + n as i32 * 186;
             area.draw(&Rectangle::new([(x, 10), (x + 22, 26)], style::colour(n).filled())).map_err(failed)?;
@@ -90,20 +91,26 @@ impl Drawing for Bars {
         }
         for (index, bar) in self.0.iter().enumerate() {
             let y = TOP + ROW * index as i32;
-            canvas::write(area, &style::label(&bar.name), (LEFT - 12, y + BAR / 2), HPos::Right)?;
+            canvas::begin(area, Part::Series(bar.n))?;
+            canvas::write(area, &style::label(&bar.name), (left - 12, y + BAR / 2), HPos::Right)?;
             let mut from = 0.0;
             for (n, bytes) in bar.layers.iter().enumerate() {
-                let place = |bytes: f64| LEFT + (bytes * scale).round() as i32;
+                let place = |bytes: f64| left + (bytes * scale).round() as i32;
                 let corners = [(place(from), y), (place(from + bytes), y + BAR)];
                 if corners[1].0 > corners[0].0 {
                     area.draw(&Rectangle::new(corners, style::colour(n).filled())).map_err(failed)?;
                 }
                 from += bytes;
             }
-            let end = LEFT + (from * scale).round() as i32 + 8;
+            let end = left + (from * scale).round() as i32 + 8;
             canvas::write(area, &format!("{} B", format::significant(from)), (end, y + BAR / 2), HPos::Left)?;
         }
+        canvas::begin(area, Part::Foot)?;
         let y = TOP + ROW * self.0.len() as i32 + 22;
-        canvas::write(area, "bytes per received update (B)", (LEFT, y), HPos::Left)
+        canvas::write(area, "bytes per received update (B)", (left, y), HPos::Left)
+    }
+
+    fn row(&self) -> Option<u32> {
+        Some(ROW as u32)
     }
 }

@@ -8,6 +8,8 @@ mod axes;
 mod bytes;
 mod canvas;
 mod cost;
+mod fairness;
+mod frontier;
 mod percentiles;
 mod sawtooth;
 pub(crate) mod shift;
@@ -41,6 +43,12 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
+/// The n-th variant's colour, as CSS has it.
+pub(crate) fn colour(n: usize) -> String {
+    let plotters::style::RGBColor(red, green, blue) = style::colour(n);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// Every plot that the result has data for.
 pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
     let drawn = [
@@ -49,6 +57,8 @@ pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
         sawtooth::plot(result)?,
         bytes::plot(result)?,
         cost::plot(result)?,
+        fairness::plot(result)?,
+        frontier::plot(result)?,
     ];
     Ok(drawn.into_iter().flatten().collect())
 }
@@ -67,9 +77,15 @@ mod tests {
     fn every_plot_has_units_on_its_axes_a_title_and_a_table() {
         let plots = all(&testing::result()).unwrap();
         let names: Vec<&str> = plots.iter().map(|plot| plot.name).collect();
-        assert_eq!(names, ["percentiles", "timeline", "sawtooth", "bytes", "cost"]);
-        let units =
-            [["(ms)", "percentile"], ["(ms)", "(s)"], ["(ms)", "(s)"], ["bytes", "update"], ["µs", "kB"]];
+        assert_eq!(names, ["percentiles", "timeline", "sawtooth", "bytes", "cost", "fairness"]);
+        let units = [
+            ["(ms)", "percentile"],
+            ["(ms)", "(s)"],
+            ["(ms)", "(s)"],
+            ["bytes", "update"],
+            ["µs", "kB"],
+            ["(ms)", "Jain"],
+        ];
         for (plot, units) in plots.iter().zip(units) {
             for unit in units {
                 assert!(plot.svg.contains(unit), "{}: {unit}", plot.name);
@@ -78,6 +94,12 @@ mod tests {
             assert!(!plot.table.rows.is_empty() && !plot.caption.is_empty(), "{}", plot.name);
             assert!(plot.png.starts_with(b"\x89PNG"), "{}", plot.name);
             assert!(!plot.svg.contains("<script"), "{}", plot.name);
+            for n in 0..3 {
+                let group = format!("<g class=\"series\" data-series=\"{n}\">");
+                assert!(plot.svg.contains(&group), "{}: {group}", plot.name);
+            }
+            assert_eq!(plot.svg.matches("<g ").count(), plot.svg.matches("</g>").count(), "{}", plot.name);
+            assert!(!plot.svg.contains("0.001"), "{}: a mark is left", plot.name);
             assert!(plot.table.rows.iter().all(|row| row.len() == plot.table.head.len()), "{}", plot.name);
         }
     }

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use super::{
     Plot, Table,
     axes::{self, Axis},
-    canvas::{self, Area, Drawing, Words, legend_height},
+    canvas::{self, Area, Drawing, Part, Words, legend_height},
     timed,
 };
 use crate::{ReportError, exports, format};
@@ -119,6 +119,7 @@ impl Drawing for Percentiles {
         let y = Axis::decades("delivery delay (ms)", smallest, largest);
         let mut chart = axes::chart(&plot, &x, &y)?;
         for curve in &self.0 {
+            canvas::begin(area, Part::Series(curve.n))?;
             let last = 1.0 - 10_f64.powf(-end);
             let told = curve.told_to().min(last);
             axes::line(&mut chart, curve.points(0.0, told), curve.n, 3, 1.0)?;

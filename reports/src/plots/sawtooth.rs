@@ -6,7 +6,7 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 use super::{
     Plot, Table,
     axes::{self, Axis},
-    canvas::{self, Area, Drawing, Words},
+    canvas::{self, Area, Drawing, Part, Words},
     style, timed,
 };
 use crate::{ReportError, format, overview::conditions_of};
@@ -112,11 +112,16 @@ impl Drawing for Sawtooth {
         for (index, panel) in self.0.iter().enumerate() {
             let (_, rest) = area.split_vertically(PANEL * index as u32);
             let (rest, _) = rest.split_vertically(PANEL);
+            canvas::begin(area, Part::Series(panel.n))?;
             let (title, plot) = rest.split_vertically(24);
             canvas::write(&title, &style::label(&panel.name), (84, 14), HPos::Left)?;
             draw_panel(&plot, panel, (longest, highest))?;
         }
         Ok(())
+    }
+
+    fn row(&self) -> Option<u32> {
+        Some(PANEL)
     }
 }
 

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::{
     Plot, Table,
     axes::{self, Axis},
-    canvas::{self, Area, Drawing, Words, legend_height},
+    canvas::{self, Area, Drawing, Part, Words, legend_height},
     timed,
 };
 use crate::{ReportError, format};
@@ -84,6 +84,7 @@ impl Drawing for Timeline {
         let y = Axis::decades("delivery delay (ms)", smallest, largest);
         let mut chart = axes::chart(&plot, &x, &y)?;
         for line in &self.0 {
+            canvas::begin(area, Part::Series(line.n))?;
             axes::line(&mut chart, line.points(|row| row.delay_p50_us), line.n, 3, 1.0)?;
             axes::line(&mut chart, line.points(|row| row.delay_max_us), line.n, 1, 0.7)?;
         }
