@@ -124,7 +124,8 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["run", "ticker", "--live", "--quiet"], &["--live", "cannot be used with"]);
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
-    check(&["history", "show"], &["history", "not supported"]);
+    check(&["teach"], &["teach", "not supported"]);
+    check(&["history", "show"], &["there is no history at"]);
     assert!(!place.path().join("runs").exists());
 }
 

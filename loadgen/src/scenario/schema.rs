@@ -20,7 +20,36 @@ use crate::plan::{
 
 /// JSON schema (draft 2020-12) of a scenario file.
 pub fn scenario() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<wire::File>().to_value()
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<wire::File>().to_value();
+    without_null(&mut schema);
+    schema
+}
+
+/// TOML has no null: a key that may be left out is left out, which is said by its not being required.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.values_mut().for_each(without_null);
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    object.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+                choices.retain(|choice| choice["type"] != "null");
+                if let [Value::Object(one)] = choices.as_slice() {
+                    let one = one.clone();
+                    object.remove("anyOf");
+                    object.extend(one);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// What a scalar looks like where its key says no more.
@@ -230,5 +259,6 @@ mod tests {
         check(&of("Message"), wire::keys_of::<wire::Message>());
         let http = of("Transport")["properties"]["http"]["anyOf"][0]["enum"].clone();
         assert_eq!(http, json!(["1.1", "2", "3"]));
+        assert!(!schema.to_string().contains("null"));
     }
 }
