@@ -149,6 +149,8 @@ pub fn add(ledger: &mut NoiseLedger, entries: Vec<NoiseEntry>) {
 }
 
 /// Logarithms of candidate / base of each pair, by variant and metric. Both sides are the same program.
+///
+/// Where fewer than half of the pairs can be used, the few that a busy machine left would pass for its noise: nothing is kept.
 pub fn entries(base: &RunResult, candidate: &RunResult) -> Vec<NoiseEntry> {
     let mut entries = Vec::new();
     for variant in &base.variants {
@@ -159,7 +161,7 @@ pub fn entries(base: &RunResult, candidate: &RunResult) -> Vec<NoiseEntry> {
                 log_ratio(figure(trial, metric)?, figure(beside, metric)?)
             });
             let log_ratios: Vec<f64> = ratios.collect();
-            if !log_ratios.is_empty() {
+            if !log_ratios.is_empty() && 2 * log_ratios.len() >= variant.trials.len() {
                 entries.push(NoiseEntry {
                     variant: variant.name.clone(),
                     metric: metric.name.to_owned(),

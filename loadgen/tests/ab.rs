@@ -224,8 +224,9 @@ fn noise_is_measured_and_kept_and_a_broken_ledger_is_refused_first() {
         output(loadgen(place.path(), "doctor", &[&arguments[..], more].concat()))
     };
     let (code, stdout, stderr) = noise(&[]);
-    assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.contains("smallest change to be seen"), "{stdout}");
+    // A busy machine voids times, and only times.
+    assert!(code == 0 || stdout.contains("Of sse no times were kept"), "{code}: {stdout}{stderr}");
+    assert!(stdout.contains("smallest change to be seen") && stdout.contains("too few pairs"), "{stdout}");
     let state = place.path().join(".local/state/tickertape");
     let kept: Vec<PathBuf> = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 1, "{kept:?}");

@@ -1,6 +1,7 @@
 //! A/A pairs for the noise ledger: this program against itself, and what that says of changes that can be seen here.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use measurement::{
     metrics::{self, Comparison},
-    noise::{self, NoiseLedger},
+    noise::{self, NoiseEntry, NoiseLedger},
     paired,
     result::RunResult,
 };
@@ -24,7 +25,7 @@ use super::super::{
 use crate::{
     cli::DoctorArgs,
     ledger, machine,
-    pairs::Pairs,
+    pairs::{FEWEST_FOR_TIMES, Pairs},
     plan::Plan,
     progress,
     scenario::{self, Estimate, Overrides},
@@ -65,11 +66,28 @@ pub(super) fn run(arguments: &DoctorArgs, out: &mut impl Write) -> miette::Resul
         printed(writeln!(out, "Nothing was learned, the ledger stays as it was: {why}"))?;
         return Ok(ExitCode::from(NOT_TRUSTED));
     }
+    let untimed = untimed(&base, &entries);
     ledger::add(&mut known, entries);
     ledger::store(&path, &known)?;
     printed(print(&known, &path, out))?;
+    for name in &untimed {
+        printed(writeln!(
+            out,
+            "Of {name} no times were kept: fewer than half of its pairs were valid. Run it again when the machine is quieter."
+        ))?;
+    }
     let whole = [&base, &candidate].iter().all(|result| result.partial_reason.is_none());
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(NOT_TRUSTED) })
+    Ok(if whole && untimed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NOT_TRUSTED) })
+}
+
+/// Variants of which the entries tell no times.
+fn untimed<'a>(result: &'a RunResult, entries: &[NoiseEntry]) -> Vec<&'a str> {
+    let is_time = |entry: &&NoiseEntry| {
+        metrics::find(&entry.metric).is_some_and(|metric| metric.comparison == Comparison::Timed)
+    };
+    let timed: BTreeSet<&str> = entries.iter().filter(is_time).map(|entry| entry.variant.as_str()).collect();
+    let names = result.variants.iter().map(|variant| variant.name.as_str());
+    names.filter(|name| !timed.contains(name)).collect()
 }
 
 fn plan(arguments: &DoctorArgs) -> miette::Result<Plan> {
@@ -150,6 +168,10 @@ fn row(name: &str, log_ratios: &[f64]) -> Option<[String; 5]> {
     let mut shares: Vec<f64> = log_ratios.iter().map(|ratio| ratio.abs().exp_m1()).collect();
     shares.sort_by(f64::total_cmp);
     let half = *shares.get(shares.len() / 2)?;
+    if shares.len() < FEWEST_FOR_TIMES as usize {
+        let few = "too few pairs".to_owned();
+        return Some([name.to_owned(), shares.len().to_string(), percent(half), few, String::new()]);
+    }
     let floor = noise::floor(log_ratios, PAIRS as usize, SEED);
     let seen = noise::smallest_visible(log_ratios, PAIRS as usize, |pairs| is_found(pairs, floor), SEED);
     let seen = seen.map_or("none up to 20×".to_owned(), |ratio| format!("{ratio:.2}×"));
@@ -182,6 +204,7 @@ mod tests {
     #[test]
     fn a_row_tells_floor_and_power() {
         assert_eq!(row("m", &[]), None);
+        assert_eq!(row("m", &[0.1; 6]).unwrap()[3], "too few pairs");
         let still = row("m", &[0.0; 10]).unwrap();
         assert_eq!((still[2].as_str(), still[3].as_str()), ("0 %", "0 %"));
         let noisy: Vec<f64> = (0..20).map(|n| (f64::from(n) - 9.5) / 10.0).collect();
