@@ -12,6 +12,8 @@ use crate::paired::hodges_lehmann;
 
 /// Value of [`NoiseLedger::format`] that this version writes.
 pub const FORMAT: &str = "tickertape-noise/1";
+/// Fewer known ratios tell no floor.
+pub const FEWEST_KNOWN: usize = 7;
 /// The floor is exceeded by one A/A comparison in twenty.
 const FLOOR_QUANTILE: f64 = 0.95;
 const FLOOR_DRAWS: u64 = 2_000;

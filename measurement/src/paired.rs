@@ -57,6 +57,16 @@ pub fn interval(differences: &[f64], confidence: f64) -> Option<(f64, f64)> {
     (c > 0 && n > 0).then(|| (means[c - 1], means[means.len() - c]))
 }
 
+/// The intervals that are told with estimates.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Whether the differences are a change above `share`, at a level for this one test: a small p, and an interval that lies
+/// beyond the share as a whole.
+pub fn is_above(differences: &[f64], share: f64, level: f64) -> bool {
+    signed_rank_above(differences) < level
+        && interval(differences, CONFIDENCE).is_some_and(|(low, _)| low > share.ln_1p())
+}
+
 /// Holm's step-down correction (1979): p-values in their order, each as large as it must be for all tests together.
 pub fn holm(ps: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..ps.len()).collect();

@@ -35,7 +35,6 @@ const FEWEST_FOR_SPREAD: usize = 3;
 const CHANGE_UNSEEN: f64 = 0.20;
 /// A share that was nothing before must be more than this.
 const SMALLEST_SHARE: f64 = 0.01;
-const CONFIDENCE: f64 = 0.95;
 const SEED: u64 = 1;
 
 /// The fewest pairs with which one of so many variants' tests can reach `alpha` after Holm's correction.
@@ -188,7 +187,9 @@ impl Bench<'_> {
         }
         // Counted figures of A/A comparisons; with one pair, since two medians are compared.
         let known = self.ledger.map(|ledger| ledger.log_ratios(&self.base.name, metric.name));
-        row.floor = known.filter(|known| !known.is_empty()).map(|known| noise::floor(&known, 1, SEED));
+        row.floor = known
+            .filter(|known| known.len() >= noise::FEWEST_KNOWN)
+            .map(|known| noise::floor(&known, 1, SEED));
         let few = base.len().min(candidate.len()) < FEWEST_FOR_SPREAD && row.floor.is_none();
         let smallest = match (metric.class, row.floor) {
             (Class::Cost, None) => SMALLEST_CHANGE_OF_COST,
@@ -238,7 +239,7 @@ impl Bench<'_> {
             return row;
         }
         row.ratio = paired::hodges_lehmann(&differences).map(f64::exp);
-        let interval = paired::interval(&differences, CONFIDENCE);
+        let interval = paired::interval(&differences, paired::CONFIDENCE);
         (row.low, row.high) = (interval.map(|(low, _)| low.exp()), interval.map(|(_, high)| high.exp()));
         let (above, below) =
             (paired::signed_rank_above(&differences), paired::signed_rank_below(&differences));
@@ -246,7 +247,7 @@ impl Bench<'_> {
         (row.p_worse, row.p_better) =
             if less { (Some(above), Some(below)) } else { (Some(below), Some(above)) };
         if let Some(known) = self.ledger.map(|ledger| ledger.log_ratios(&self.base.name, metric.name))
-            && !known.is_empty()
+            && known.len() >= noise::FEWEST_KNOWN
         {
             row.floor = Some(noise::floor(&known, differences.len(), SEED));
         }
@@ -324,12 +325,11 @@ fn smallest_visible(
     delta: f64,
     settings: &Settings,
 ) -> Option<f64> {
-    let beyond = (1.0 + delta).ln();
-    let seen = |differences: &[f64]| {
-        paired::signed_rank_above(differences) * (tests.max(1) as f64) < settings.alpha
-            && paired::interval(differences, CONFIDENCE).is_some_and(|(low, _)| low > beyond)
-    };
-    (!known.is_empty() && pairs > 0).then(|| noise::smallest_visible(known, pairs, seen, SEED)).flatten()
+    let seen =
+        |differences: &[f64]| paired::is_above(differences, delta, settings.alpha / tests.max(1) as f64);
+    (known.len() >= noise::FEWEST_KNOWN && pairs > 0)
+        .then(|| noise::smallest_visible(known, pairs, seen, SEED))
+        .flatten()
 }
 
 fn values(side: &VariantFigures, metric: &Metric) -> Vec<f64> {

@@ -25,7 +25,7 @@ use super::super::{
 use crate::{
     cli::DoctorArgs,
     ledger, machine,
-    pairs::{FEWEST_FOR_TIMES, Pairs},
+    pairs::Pairs,
     plan::Plan,
     progress,
     scenario::{self, Estimate, Overrides},
@@ -39,7 +39,6 @@ const PAIRS: u32 = 10;
 const SEED: u64 = 1;
 /// What a comparison asks for (docs/ab.md).
 const ALPHA: f64 = 0.01;
-const CONFIDENCE: f64 = 0.95;
 const SMALLEST_CHANGE: f64 = 0.05;
 
 /// The three classic ways, with enough quotes in two seconds for a 99th percentile.
@@ -168,21 +167,15 @@ fn row(name: &str, log_ratios: &[f64]) -> Option<[String; 5]> {
     let mut shares: Vec<f64> = log_ratios.iter().map(|ratio| ratio.abs().exp_m1()).collect();
     shares.sort_by(f64::total_cmp);
     let half = *shares.get(shares.len() / 2)?;
-    if shares.len() < FEWEST_FOR_TIMES as usize {
+    if shares.len() < noise::FEWEST_KNOWN {
         let few = "too few pairs".to_owned();
         return Some([name.to_owned(), shares.len().to_string(), percent(half), few, String::new()]);
     }
     let floor = noise::floor(log_ratios, PAIRS as usize, SEED);
-    let seen = noise::smallest_visible(log_ratios, PAIRS as usize, |pairs| is_found(pairs, floor), SEED);
+    let test = |pairs: &[f64]| paired::is_above(pairs, floor.max(SMALLEST_CHANGE), ALPHA);
+    let seen = noise::smallest_visible(log_ratios, PAIRS as usize, test, SEED);
     let seen = seen.map_or("none up to 20×".to_owned(), |ratio| format!("{ratio:.2}×"));
     Some([name.to_owned(), shares.len().to_string(), percent(half), percent(floor), seen])
-}
-
-/// Whether a comparison would call these differences a change: COMPARE's rule of test, interval and floor.
-fn is_found(differences: &[f64], floor: f64) -> bool {
-    let beyond = floor.max(SMALLEST_CHANGE).ln_1p();
-    paired::signed_rank_above(differences) < ALPHA
-        && paired::interval(differences, CONFIDENCE).is_some_and(|(low, _)| low > beyond)
 }
 
 fn percent(share: f64) -> String {
