@@ -313,7 +313,7 @@ mod tests {
         let help = command().render_help().to_string();
         assert!(help.contains("Use:\n  run"), "{help}");
         assert!(help.contains("Machine:\n  doctor"), "{help}");
-        assert!(help.contains("Gate:\n  history"), "{help}");
+        assert!(help.contains("Gate:\n  compare"), "{help}");
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn what_cannot_be_compared_is_refused_before_a_folder_is_made() {
     let sides = |base, candidate| ab(place.path(), &["--base", base, "--candidate", candidate]);
     check(
         loadgen(place.path(), "ab", &["smoke", "--base", "self", "--candidate", "self", "--pairs", "6"]),
-        "--pairs is 6, expected at least 7",
+        "--pairs is 6, expected at least 13",
     );
     check(sides("./missing", "self"), "--base: failed to start ./missing");
     check(sides("self", "cat"), "--candidate: cat is no server of ours");

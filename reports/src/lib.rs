@@ -136,13 +136,15 @@ pub fn render_comparison(
     undecided_fails: bool,
     folder: &Path,
 ) -> Result<PathBuf, ReportError> {
+    // First what can fail: a comparison that cannot be shown leaves no files.
+    let page = compare::page(comparison, base, candidate)?;
     let json =
         serde_json::to_string_pretty(comparison).expect("a comparison has no map whose keys are not text");
     fs::create_dir_all(folder).map_err(|cause| ReportError::Write { path: folder.to_owned(), cause })?;
     write(&folder.join("comparison.json"), json.as_bytes())?;
     write(&folder.join("comparison.md"), compare::markdown(comparison).as_bytes())?;
     write(&folder.join("junit.xml"), compare::junit(comparison, undecided_fails).as_bytes())?;
-    write(&folder.join("comparison.html"), compare::page(comparison, base, candidate)?.as_bytes())
+    write(&folder.join("comparison.html"), page.as_bytes())
 }
 
 /// Writes `junit.xml` into a run's folder: a case for each gate, and for each gating metric of a comparison.

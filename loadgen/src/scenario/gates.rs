@@ -208,7 +208,7 @@ mod tests {
             "variant = \"x\"\nmetric = \"updates.lost\"\nequals = 0",
             "`gate.variant` names no variant `x`",
         );
-        check("metric = \"updates.lost\"\nequals = 0\nbelow = 3", "`equals` and `below`");
+        check("metric = \"updates.lost\"\nequals = 0\nbelow = 3", "`below` and `equals`");
         check("metric = \"delivery_delay.p50\"\nbelow = 5", "expected a duration");
         check(
             "metric = \"delivery_delay.p50\"\nmax_increase = \"5%\"",

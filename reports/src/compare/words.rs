@@ -121,7 +121,7 @@ pub(super) fn interval(row: &Row) -> String {
     row.low.zip(row.high).map_or_else(String::new, |(low, high)| format!("{low:.3} – {high:.3}"))
 }
 
-/// A side's median with its range where there is one.
+/// A side's median.
 pub(super) fn side(row: &Row, spread: Option<Spread>) -> String {
     let Some(spread) = spread else { return format::NONE.to_owned() };
     value(row, spread.median)

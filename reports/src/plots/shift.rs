@@ -224,7 +224,10 @@ mod tests {
         let result = testing::result();
         let same = plot(&result, &result).unwrap().unwrap();
         assert!(
-            same.table.rows.iter().all(|row| row[1..].iter().all(|cell| cell.starts_with("1.00"))),
+            same.table
+                .rows
+                .iter()
+                .all(|row| row[1..].iter().all(|cell| cell.starts_with("1.00") || cell == "–")),
             "{:?}",
             same.table
         );
