@@ -11,7 +11,6 @@ use std::{
 };
 
 use measurement::{
-    metrics,
     noise::{NoiseEntry, NoiseLedger},
     random,
 };
@@ -202,25 +201,28 @@ fn an_extra_header_and_a_dropped_update_are_found_as_what_they_are() {
     assert!(lost.len() == 3 && lost.iter().all(|row| row.verdict == Some(Verdict::Regression)), "{lost:#?}");
 }
 
-/// 5 ms in one send of a hundred, for ten clients on a shared machine: found, or said not to be seen here.
+/// 5 ms in one send of a hundred, for ten clients on a shared machine: found, or said not to be seen here. The median is not
+/// moved by it. The kept pool's windows of a second hold too few quotes for a 99th percentile; those of `scripts/aa-pool` now do.
 #[test]
 fn late_sends_are_found_or_honestly_not_decided() {
     let (base, candidate) = (pool("slow/base"), pool("slow/candidate"));
     let known = ledger(&pool("same"));
     let found = paired(&base, &candidate, Some(&known));
-    let tail = rows(&found).filter(|(_, row)| row.metric == "delivery_delay.p99" && row.verdict.is_some());
+    let moved = ["per_symbol.out_of_sync_share", "delivery_delay.p99"];
+    let pushed = rows(&found).filter(|(name, row)| {
+        !name.starts_with("polling") && moved.contains(&row.metric.as_str()) && row.verdict.is_some()
+    });
     let mut judged = 0;
-    for (name, row) in tail {
+    for (name, row) in pushed {
         judged += 1;
-        match row.verdict {
-            Some(Verdict::Regression) => {}
-            Some(Verdict::Inconclusive | Verdict::Unresolved | Verdict::Invalid) => {
-                let power = row.smallest_visible.is_some() || !row.note.is_empty() || row.floor.is_some();
-                assert!(power, "{name}: {row:?}");
-            }
-            Some(Verdict::Equivalent | Verdict::Improved) | None => panic!("{name}: {row:?}"),
-        }
+        let honest = match row.verdict {
+            Some(Verdict::Regression) => true,
+            // The power line: what this machine could have seen.
+            Some(Verdict::Inconclusive | Verdict::Unresolved) => row.smallest_visible.is_some(),
+            Some(Verdict::Invalid) => !row.note.is_empty(),
+            Some(Verdict::Equivalent | Verdict::Improved) | None => false,
+        };
+        assert!(honest, "{name}: {row:?}");
     }
-    assert!(judged >= 1, "no variant has a 99th percentile");
-    assert!(metrics::find("delivery_delay.p99").is_some());
+    assert!(judged >= 2, "{judged} rows");
 }
