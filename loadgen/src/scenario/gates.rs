@@ -79,9 +79,12 @@ fn variants(
     Ok(found)
 }
 
+/// A key that limits, what the file says, and the limit that it makes.
+type Kind<'a> = (&'a str, &'a Option<One<Quantity>>, fn(f64) -> Limit);
+
 /// The one limit; `None` where there is none.
 fn limit(sources: &Sources, given: &wire::Gate, metric: &Metric) -> Result<Option<Limit>, ScenarioError> {
-    let kinds: [(&str, &Option<One<Quantity>>, fn(f64) -> Limit); 4] = [
+    let kinds: [Kind<'_>; 4] = [
         ("below", &given.below, Limit::Below),
         ("above", &given.above, Limit::Above),
         ("equals", &given.equals, Limit::Equals),

@@ -86,11 +86,13 @@ pub(super) fn exit_code(verdict: Verdict, on_inconclusive: Option<OnInconclusive
 /// What is worse, or could not be judged, as lines beside a check.
 pub(super) fn annotations(comparison: &Comparison) -> Vec<Annotation> {
     let annotation = |(variant, row): (&str, &compare::Row)| {
-        let level = match row.verdict? {
-            Verdict::Regression | Verdict::Invalid if row.gates => Level::Error,
-            Verdict::Regression => Level::Warning,
-            Verdict::Unresolved | Verdict::Inconclusive if row.gates => Level::Warning,
-            _ => return None,
+        let level = match (row.verdict?, row.gates) {
+            (Verdict::Regression | Verdict::Invalid, true) => Level::Error,
+            (Verdict::Regression, false) | (Verdict::Unresolved | Verdict::Inconclusive, true) => {
+                Level::Warning
+            }
+            (Verdict::Equivalent | Verdict::Improved, _)
+            | (Verdict::Unresolved | Verdict::Inconclusive | Verdict::Invalid, false) => return None,
         };
         let title = format!("{} {}", row.verdict?.name(), row.metric);
         Some(Annotation { level, title, message: format!("{variant}: {}", compare::told(row)) })
