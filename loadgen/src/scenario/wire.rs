@@ -61,7 +61,7 @@ pub(super) struct Document<T> {
     #[schemars(skip)]
     pub(super) link: Reserved,
     /// Limits that figures must keep; one that is broken ends the run with exit code 1.
-    #[schemars(with = "Vec<Gate>")]
+    #[schemars(with = "Option<Vec<Gate>>")]
     pub(super) gate: Option<Vec<Spanned<Gate>>>,
     #[schemars(skip)]
     pub(super) phase: Reserved,
