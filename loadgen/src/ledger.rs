@@ -10,7 +10,7 @@ use std::{
 use measurement::{
     metrics::{self, Metric},
     noise::{FORMAT, NoiseEntry, NoiseLedger},
-    result::{Class, RunResult, Status, Trial, Verdict},
+    result::{RunResult, Status, Trial},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -185,19 +185,12 @@ fn log_ratio(base: f64, candidate: f64) -> Option<f64> {
 
 /// A whole trial's figure, unless its class is void.
 fn figure(trial: &Trial, metric: &Metric) -> Option<f64> {
-    let classes = &trial.validity.classes;
-    let verdict = match metric.class {
-        Class::Counts => classes.counts,
-        Class::Bytes => classes.bytes,
-        Class::Timing => classes.timing,
-        Class::Cost => classes.cost,
-    };
-    let usable = trial.status == Status::Complete && verdict < Verdict::Invalid;
-    usable.then(|| (metric.read)(trial)).flatten()
+    (trial.status == Status::Complete).then(|| metric.of(trial)).flatten()
 }
 
 #[cfg(test)]
 mod tests {
+    use measurement::result::Verdict;
     use serde_json::json;
 
     use super::*;

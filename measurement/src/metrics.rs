@@ -2,7 +2,7 @@
 //!
 //! Each entry of [`ALL`] says its unit, what it means in plain words, and how to read it off a [`Trial`].
 
-use crate::result::{Class, Trial};
+use crate::result::{Class, Trial, Verdict};
 
 /// One metric.
 #[derive(Clone, Copy)]
@@ -21,6 +21,13 @@ pub struct Metric {
     pub meaning: &'static str,
     /// Reads the value off a trial; `None` where the trial cannot tell.
     pub read: fn(&Trial) -> Option<f64>,
+}
+
+impl Metric {
+    /// Its value in a trial; `None` where the trial cannot tell, or where the class is void.
+    pub fn of(&self, trial: &Trial) -> Option<f64> {
+        (trial.validity.classes.of(self.class) < Verdict::Invalid).then(|| (self.read)(trial)).flatten()
+    }
 }
 
 /// How two results are compared by a metric.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     metrics,
-    result::{Class, Status, Summary, Trial, Verdict},
+    result::{Status, Summary, Trial},
 };
 
 /// Below this many trials an interval of the median says nothing, and `low`/`high` are the range.
@@ -17,25 +17,10 @@ pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Summary> {
     let status = if whole { Status::Complete } else { Status::Partial };
     let trials: Vec<&Trial> = trials.iter().filter(|trial| trial.status == status).collect();
     let figures = metrics::ALL.iter().filter_map(|metric| {
-        let values: Vec<f64> = trials
-            .iter()
-            .filter(|trial| usable(trial, metric.class))
-            .filter_map(|trial| (metric.read)(trial))
-            .collect();
+        let values: Vec<f64> = trials.iter().filter_map(|trial| metric.of(trial)).collect();
         Some((metric.name.to_owned(), over(values)?))
     });
     figures.collect()
-}
-
-fn usable(trial: &Trial, class: Class) -> bool {
-    let classes = &trial.validity.classes;
-    let verdict = match class {
-        Class::Counts => classes.counts,
-        Class::Bytes => classes.bytes,
-        Class::Timing => classes.timing,
-        Class::Cost => classes.cost,
-    };
-    verdict < Verdict::Invalid
 }
 
 /// Median, and the range or the 95 % interval of the median by order statistics; `None` without values.
@@ -70,6 +55,7 @@ fn rank_of_95_percent(n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::Verdict;
 
     #[test]
     fn medians_and_ranges() {

@@ -148,7 +148,7 @@ fn values(result: &RunResult, gate: &Gate, metric: &Metric) -> Result<Vec<f64>, 
     if sound.is_empty() || !noisy && sound.len() < complete.len() {
         return Err(format!("{} of {} trials are valid for it", sound.len(), complete.len()));
     }
-    let values: Vec<f64> = sound.iter().filter_map(|trial| (metric.read)(trial)).collect();
+    let values: Vec<f64> = sound.iter().filter_map(|trial| metric.of(trial)).collect();
     if values.is_empty() {
         return Err("no trial can tell it (too few events, or not for this transport)".to_owned());
     }

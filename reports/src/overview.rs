@@ -183,13 +183,7 @@ fn clock_error(variant: &Variant) -> String {
 
 /// The verdict of one class of a trial.
 pub fn verdict(trial: &Trial, class: Class) -> Verdict {
-    let classes = &trial.validity.classes;
-    match class {
-        Class::Counts => classes.counts,
-        Class::Bytes => classes.bytes,
-        Class::Timing => classes.timing,
-        Class::Cost => classes.cost,
-    }
+    trial.validity.classes.of(class)
 }
 
 /// The classes with their names.

@@ -27,6 +27,18 @@ pub struct Classes {
     pub cost: Verdict,
 }
 
+impl Classes {
+    /// The verdict of one class.
+    pub fn of(&self, class: Class) -> Verdict {
+        match class {
+            Class::Counts => self.counts,
+            Class::Bytes => self.bytes,
+            Class::Timing => self.timing,
+            Class::Cost => self.cost,
+        }
+    }
+}
+
 /// One class's verdict, from good to bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -69,8 +69,7 @@ impl VariantFigures {
         let counted = CLASSES.iter().map(|(class, name)| ((*name).to_owned(), invalid(*class)));
         let values = |metric: &metrics::Metric| -> Vec<Option<f64>> {
             let value = |trial: &&Trial| {
-                let usable = complete(&trial) && verdict(trial, metric.class) != Verdict::Invalid;
-                usable.then(|| (metric.read)(trial)).flatten().filter(|value| value.is_finite())
+                complete(&trial).then(|| metric.of(trial)).flatten().filter(|value| value.is_finite())
             };
             trials.iter().map(value).collect()
         };

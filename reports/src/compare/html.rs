@@ -54,7 +54,7 @@ impl Line {
             change: words::change(row),
             interval: words::interval(row),
             limit: words::limit(row),
-            verdict: row.verdict.map_or("not compared", Verdict::name),
+            verdict: row.verdict.map_or("–", Verdict::name),
             class: class(row.verdict),
             reading: match (row.gates, row.verdict) {
                 (false, Some(_)) => words::join("advice", &words::reading(row)),

@@ -225,7 +225,7 @@ impl Bench<'_> {
             return row;
         }
         let Some(pairs) = self.pairs else {
-            row.note = "not compared: needs pairs, see `loadgen ab`".to_owned();
+            row.note = "needs pairs, see `loadgen ab`".to_owned();
             row.gates = false;
             return row;
         };

@@ -72,14 +72,7 @@ fn per_trial(result: &RunResult) -> Table {
 }
 
 fn verdict(trial: &Trial, class: Class) -> &'static str {
-    let classes = &trial.validity.classes;
-    let verdict = match class {
-        Class::Counts => classes.counts,
-        Class::Bytes => classes.bytes,
-        Class::Timing => classes.timing,
-        Class::Cost => classes.cost,
-    };
-    match verdict {
+    match trial.validity.classes.of(class) {
         Verdict::Ok => "ok",
         Verdict::Unresolved => "unresolved",
         Verdict::Invalid => "invalid",

@@ -48,6 +48,7 @@ struct Shift(Vec<Panel>);
 /// Draws the shift function of every variant that both results have; `None` without delays.
 pub(crate) fn plot(base: &RunResult, candidate: &RunResult) -> Result<Option<Plot>, ReportError> {
     let mut panels = Vec::new();
+    let mut fewest_trials = usize::MAX;
     for variant in &candidate.variants {
         let Some(other) = base.variants.iter().find(|other| other.name == variant.name) else { continue };
         let of = |trials: &[&Trial]| trials.iter().filter_map(|trial| counts(trial).transpose()).collect();
@@ -60,19 +61,21 @@ pub(crate) fn plot(base: &RunResult, candidate: &RunResult) -> Result<Option<Plo
         let distinct = timed(other).chain(timed(variant)).filter_map(|trial| trial.delivery_delay.as_ref());
         let fewest = distinct.map(|delay| delay.distinct).min().unwrap_or(0);
         let points = curve(&from, &to, fewest * from.len().min(to.len()) as u64);
+        fewest_trials = fewest_trials.min(from.len()).min(to.len());
         panels.push(Panel { n: panels.len(), name: variant.name.clone(), points });
     }
     panels.retain(|panel| !panel.points.is_empty());
     if panels.is_empty() {
         return Ok(None);
     }
+    let alone = if fewest_trials < 2 { " One trial of a side makes no band." } else { "" };
     let words = Words {
         name: "shift",
         title: "Shift of the delivery delay",
         caption: format!(
             "Candidate over base at each percentile: 1 is no change, 2 is twice as late. The pale band holds {} % of {} \
              curves drawn anew from whole trials; where it holds 1, this data shows no change. It ends where fewer than ten \
-             distinct events lie beyond. It describes; the verdict comes from pairs of trials.",
+             distinct events lie beyond. It describes; the verdict comes from pairs of trials.{alone}",
             CONFIDENCE * 100.0,
             format::count(DRAWS)
         ),
@@ -202,12 +205,11 @@ impl Drawing for Shift {
 
 /// An axis of ratios around 1; values on it are natural logarithms.
 fn ratio_axis(widest: f64) -> Axis {
-    let steps: &[f64] = if widest < 0.5 {
-        &[0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5]
-    } else if widest < 2.3 {
-        &[0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
-    } else {
-        &[0.01, 0.1, 1.0, 10.0, 100.0]
+    let steps: &[f64] = match widest {
+        w if w < 0.36 => &[0.8, 0.9, 1.0, 1.1, 1.25],
+        w if w < 1.0 => &[0.5, 0.7, 1.0, 1.4, 2.0],
+        w if w < 2.4 => &[0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
+        _ => &[0.01, 0.1, 1.0, 10.0, 100.0],
     };
     let ticks = steps.iter().filter(|step| step.ln().abs() <= widest * 1.02);
     let ticks = ticks.map(|step| (step.ln(), format!("{step}×"))).collect();
