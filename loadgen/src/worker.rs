@@ -84,7 +84,7 @@ pub struct Job {
     pub ramp_from_ns: u64,
     /// The core to stay on.
     pub core: Option<u32>,
-    /// Whether somebody looks at [`Live::glimpse`].
+    /// Whether somebody looks at the glimpse.
     pub watched: bool,
 }
 
