@@ -32,7 +32,7 @@ pub fn announce(
     environment: impl Fn(&str) -> Option<String>,
     markdown: &str,
     annotations: &[Annotation],
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> std::io::Result<()> {
     if let Some(path) = environment("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
         let mut summary = OpenOptions::new().append(true).create(true).open(path)?;

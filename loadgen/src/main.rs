@@ -8,7 +8,7 @@ use loadgen::{
 };
 
 fn main() -> ExitCode {
-    let out = &mut io::stdout();
+    let out: &mut dyn io::Write = &mut io::stdout();
     let done = match cli::parse().verb {
         Verb::Run(arguments) => verbs::run::run(&arguments, out),
         Verb::Check(arguments) => verbs::check::run(&arguments, out).map(|()| ExitCode::SUCCESS),

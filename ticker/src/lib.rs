@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod clock;
+pub mod engine;
 #[cfg(feature = "grpc")]
 pub mod protobuf;
 pub mod quote;
@@ -14,6 +15,7 @@ pub mod subscription;
 pub mod transport;
 
 pub use clock::Anchor;
+pub use engine::Engine;
 pub use quote::{Quote, QuoteView, symbol_index, symbol_name};
 pub use schedule::{Arrivals, Due, FeedError, FeedSettings, Schedule, Timetable};
 pub use subscription::Subscriptions;

@@ -30,7 +30,7 @@ use crate::{
 const PAIRS: u32 = 10;
 
 /// Runs the pairs and renders both results. Errors are bad usage; what goes wrong in trials is in the exit code.
-pub fn run(arguments: &AbArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &AbArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     let (mut plan, warm_up_given) = scenario::load_for_pairs(&arguments.scenario, &arguments.overrides())?;
     plan.trials = pairs(arguments, plan.variants.len())?;
     if !warm_up_given {
@@ -86,7 +86,7 @@ async fn measure(
     Ok((results, folder))
 }
 
-fn tell(results: &[RunResult; 2], folder: &Path, notes: &[String], out: &mut impl Write) -> io::Result<()> {
+fn tell(results: &[RunResult; 2], folder: &Path, notes: &[String], out: &mut dyn Write) -> io::Result<()> {
     for note in notes {
         writeln!(out, "Note: {note}")?;
     }
@@ -105,7 +105,7 @@ fn verdict(
     results: &[RunResult; 2],
     folder: &Path,
     arguments: &AbArgs,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> miette::Result<ExitCode> {
     if results.iter().any(|result| result.status != Status::Complete) {
         let path = |side: usize| folder.join(NAMES[side]).display().to_string();

@@ -27,7 +27,7 @@ use crate::{
 const EVENTS_FOR_P99: f64 = 1_000.0;
 
 /// Loads the scenario and prints what a run would do. Fails where a run would refuse to start.
-pub fn run(arguments: &CheckArgs, out: &mut impl Write) -> miette::Result<()> {
+pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> miette::Result<()> {
     let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
     let machine = Machine::read();
     let limits = machine.limits();
@@ -42,7 +42,7 @@ fn print(
     needs: &Needs,
     limits: &Limits,
     cores: Option<u64>,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(out, "{}  ({})", plan.title, plan.path.display())?;
     for (heading, text) in [("Why", &plan.why), ("Notice", &plan.notice)] {
@@ -98,7 +98,7 @@ fn gate_words(gate: &Gate) -> String {
     format!("{} {limit}", gate.metric)
 }
 
-fn variants(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn variants(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let estimate = Estimate::of(plan);
     let heading = [
         "variant",

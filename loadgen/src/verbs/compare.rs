@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Compares. An error is bad usage: two results that cannot be compared, or are none.
-pub fn run(arguments: &CompareArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &CompareArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     let base = reports::load(&arguments.base).into_diagnostic()?;
     let candidate = reports::load(&arguments.candidate).into_diagnostic()?;
     let folder = arguments.out.clone().unwrap_or_else(|| beside(&arguments.candidate, &base));
@@ -32,7 +32,7 @@ pub(super) fn judge(
     candidate: &RunResult,
     (judging, timed): (&JudgingArgs, Timed),
     folder: &Path,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> miette::Result<ExitCode> {
     let ledger = ledger(judging.ledger.as_deref(), candidate)?;
     let timed = judging.timed.unwrap_or(timed);

@@ -27,12 +27,12 @@ const NOISE_TIME: Duration = Duration::from_secs(2);
 const GAP: Duration = Duration::from_micros(50);
 
 /// Examines the machine and prints what it finds.
-pub fn run(arguments: &DoctorArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &DoctorArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     printed(examine(arguments, out))?;
     if arguments.noise { noise::run(arguments, out) } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn examine(arguments: &DoctorArgs, out: &mut impl Write) -> io::Result<()> {
+fn examine(arguments: &DoctorArgs, out: &mut dyn Write) -> io::Result<()> {
     let machine = Machine::read();
     writeln!(out, "This machine\n")?;
     let mut rows = table(&["", "", "what it means here"]);

@@ -43,7 +43,7 @@ pub(super) fn judge(
     baseline: Option<&RunResult>,
     on_inconclusive: Option<OnInconclusive>,
     folder: &Path,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> miette::Result<Option<u8>> {
     let judged = reports::gates::judge(result, baseline);
     let against = |baseline| {

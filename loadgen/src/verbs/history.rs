@@ -13,7 +13,7 @@ use super::printed;
 use crate::cli::{FilterArgs, HistoryAction, HistoryArgs, HistoryFormat};
 
 /// Does what the arguments say; every error is a bad argument or a bad file.
-pub fn run(arguments: &HistoryArgs, out: &mut impl Write) -> miette::Result<()> {
+pub fn run(arguments: &HistoryArgs, out: &mut dyn Write) -> miette::Result<()> {
     let db = &arguments.db;
     match &arguments.action {
         HistoryAction::Add { results, commit } => add(db, results, commit.as_deref(), out),
@@ -34,7 +34,7 @@ pub fn run(arguments: &HistoryArgs, out: &mut impl Write) -> miette::Result<()> 
 }
 
 /// Reads everything first: one bad file and nothing is added.
-fn add(db: &Path, results: &[PathBuf], commit: Option<&str>, out: &mut impl Write) -> miette::Result<()> {
+fn add(db: &Path, results: &[PathBuf], commit: Option<&str>, out: &mut dyn Write) -> miette::Result<()> {
     let mut points = Vec::new();
     for path in results {
         points.extend(points_of(path, commit)?);

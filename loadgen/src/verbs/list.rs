@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Prints one list or all of them.
-pub fn run(arguments: &ListArgs, out: &mut impl Write) -> miette::Result<()> {
+pub fn run(arguments: &ListArgs, out: &mut dyn Write) -> miette::Result<()> {
     let all = [Listed::Transports, Listed::Scenarios, Listed::Metrics];
     for what in all.into_iter().filter(|what| arguments.what.is_none_or(|asked| asked == *what)) {
         let written = match what {
@@ -26,7 +26,7 @@ pub fn run(arguments: &ListArgs, out: &mut impl Write) -> miette::Result<()> {
     Ok(())
 }
 
-fn transports(out: &mut impl Write) -> io::Result<()> {
+fn transports(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Transports (kind in a [[transport]])\n")?;
     let mut rows = table(&["kind", "what it does", "options"]);
     for transport in Transport::ALL {
@@ -35,7 +35,7 @@ fn transports(out: &mut impl Write) -> io::Result<()> {
     write_table(out, &rows)
 }
 
-fn scenarios(out: &mut impl Write) -> miette::Result<io::Result<()>> {
+fn scenarios(out: &mut dyn Write) -> miette::Result<io::Result<()>> {
     let mut rows = table(&["name", "title", "why"]);
     for (name, _) in SHIPPED {
         let plan = scenario::load(name, &Overrides::default())?;
@@ -46,7 +46,7 @@ fn scenarios(out: &mut impl Write) -> miette::Result<io::Result<()>> {
     Ok(writeln!(out, "{heading}").and_then(|()| write_table(out, &rows)))
 }
 
-fn metrics(out: &mut impl Write) -> io::Result<()> {
+fn metrics(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Metrics (names in results and summaries)\n")?;
     let mut rows = table(&["metric", "unit", "compared as", "what it means"]);
     for metric in metrics::ALL {

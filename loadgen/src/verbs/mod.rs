@@ -27,7 +27,7 @@ fn table(heading: &[&str]) -> Table {
 }
 
 /// Prints a table two spaces in, an empty line after it.
-fn write_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     for line in table.lines() {
         // Each cell begins with a space of its own.
         writeln!(out, " {}", line.trim_end())?;

@@ -18,7 +18,7 @@ const SHOWN: usize = 400;
 const NOT_COMPLETED: u8 = 3;
 
 /// Listens and prints.
-pub fn run(arguments: &ProbeArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &ProbeArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     let question = Question {
         kind: arguments.kind,
         url: arguments.url.clone(),
@@ -41,7 +41,7 @@ pub fn run(arguments: &ProbeArgs, out: &mut impl Write) -> miette::Result<ExitCo
     }
 }
 
-fn print(probed: &Probed, out: &mut impl Write) -> io::Result<()> {
+fn print(probed: &Probed, out: &mut dyn Write) -> io::Result<()> {
     let count = probed.samples.len();
     writeln!(out, "# The server's first {count} message{}:", if count == 1 { "" } else { "s" })?;
     for sample in &probed.samples {

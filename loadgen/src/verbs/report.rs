@@ -8,7 +8,7 @@ use super::printed;
 use crate::{cli::ReportArgs, folder};
 
 /// Writes report, plots and logs beside the result and prints the table.
-pub fn run(arguments: &ReportArgs, out: &mut impl Write) -> miette::Result<()> {
+pub fn run(arguments: &ReportArgs, out: &mut dyn Write) -> miette::Result<()> {
     let path = &arguments.result;
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
     if path.is_dir() && folder::is_unfinished(folder) {

@@ -28,7 +28,7 @@ use crate::{
 pub(super) const NOT_TRUSTED: u8 = 3;
 
 /// Runs a scenario and renders its report. Errors are bad usage; what goes wrong in trials is in the exit code.
-pub fn run(arguments: &RunArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &RunArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     if arguments.live {
         live::check()?;
     }
@@ -130,7 +130,7 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-fn tell(result: &RunResult, folder: &Path, report: Option<&Path>, out: &mut impl Write) -> io::Result<()> {
+fn tell(result: &RunResult, folder: &Path, report: Option<&Path>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", reports::terminal_table(result))?;
     if let Some(reason) = &result.partial_reason {
         writeln!(out, "This result is PARTIAL: {reason}")?;

@@ -22,7 +22,7 @@ const BROKEN: u8 = 1;
 const NOT_COMPLETED: u8 = 3;
 
 /// Asks, prints, and says by the exit code whether the server conforms.
-pub fn run(arguments: &VerifyArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub fn run(arguments: &VerifyArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| miette::miette!("failed to start: {error}"))?;
     let mut findings = Findings::default();
@@ -73,7 +73,7 @@ fn broken(findings: &Findings) -> usize {
     findings.checks.iter().filter(|check| matches!(check.outcome, Outcome::Broken { .. })).count()
 }
 
-fn print(findings: &Findings, quiet: bool, out: &mut impl Write) -> io::Result<()> {
+fn print(findings: &Findings, quiet: bool, out: &mut dyn Write) -> io::Result<()> {
     for check in &findings.checks {
         match &check.outcome {
             Outcome::Kept if quiet => {}

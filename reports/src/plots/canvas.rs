@@ -144,11 +144,14 @@ fn draw_png(height: u32, drawing: &impl Drawing) -> Result<Vec<u8>, String> {
         drawing.draw(&area)?;
         area.present().map_err(|error| error.to_string())?;
     }
-    let mut png = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    image::ImageEncoder::write_image(encoder, &pixels, WIDTH, height, image::ColorType::Rgb8)
-        .map_err(|error| error.to_string())?;
-    Ok(png)
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, WIDTH, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(|error| error.to_string())?;
+    writer.write_image_data(&pixels).map_err(|error| error.to_string())?;
+    writer.finish().map_err(|error| error.to_string())?;
+    Ok(file)
 }
 
 /// An SVG that scales with the page, has a name for those who do not see it, and follows the page's text colour.

@@ -47,7 +47,7 @@ const ONLY: [&str; 3] = ["polling 200ms", "sse", "websocket"];
 const SET: [&str; 2] = ["load.measure=2s", "feed.updates_per_second=600"];
 
 /// Measures, adds to the ledger and prints what can be seen on this machine.
-pub(super) fn run(arguments: &DoctorArgs, out: &mut impl Write) -> miette::Result<ExitCode> {
+pub(super) fn run(arguments: &DoctorArgs, out: &mut dyn Write) -> miette::Result<ExitCode> {
     let plan = plan(arguments)?;
     let facts = machine::manifest(&plan).timed_must_match;
     // What cannot be added to is found before minutes are spent.
@@ -102,7 +102,7 @@ fn plan(arguments: &DoctorArgs) -> miette::Result<Plan> {
     Ok(plan)
 }
 
-fn announce(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn announce(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let seconds = 2 * Estimate::of(plan).total.as_secs();
     writeln!(
         out,
@@ -144,7 +144,7 @@ impl Drop for Place {
     }
 }
 
-fn print(ledger: &NoiseLedger, path: &Path, out: &mut impl Write) -> io::Result<()> {
+fn print(ledger: &NoiseLedger, path: &Path, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "How much equal programs differ here ({PAIRS} pairs; all variants together)\n")?;
     let mut rows = table(&["", "pairs known", "one pair", "floor", "smallest change to be seen"]);
     let names = metrics::ALL.iter().filter(|metric| metric.comparison != Comparison::Constant);
