@@ -14,7 +14,7 @@ use clap::{
     ArgGroup, Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
-use ticker::{Arrivals, FeedSettings};
+use ticker::{Arrivals, Engine, FeedSettings};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -102,6 +102,13 @@ struct TuningArgs {
     /// Threads that serve connections [default: one for each core it may run on]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    /// Who serves quotes over plain HTTP/1.1: the libraries, or code of our own on the hot paths
+    #[arg(long, value_name = "ENGINE", value_parser = engine())]
+    #[arg(default_value = Settings::default().engine.name())]
+    engine: Engine,
+    /// Gather quotes for so long after the first one and send them in one write (direct engine)
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    coalesce: Duration,
     /// Assign every byte to its layer and show the sums in /stats
     #[arg(long)]
     scan: bool,
@@ -141,6 +148,11 @@ fn arrivals() -> impl clap::builder::TypedValueParser<Value = Arrivals> {
         let named = |arrivals: &Arrivals| arrivals.name() == name;
         Arrivals::ALL.into_iter().find(named).expect("one of the possible values")
     })
+}
+
+fn engine() -> impl clap::builder::TypedValueParser<Value = Engine> {
+    PossibleValuesParser::new(Engine::ALL.map(Engine::name))
+        .map(|name| Engine::of_name(&name).expect("one of the possible values"))
 }
 
 /// What keeps a server from starting, or ends it.
@@ -283,6 +295,8 @@ impl ServeArgs {
             deflate: tuning.deflate,
             echo: tuning.echo,
             fault: self.faults.fault,
+            engine: tuning.engine,
+            coalesce: tuning.coalesce,
             ..default
         }
     }

@@ -5,13 +5,14 @@
 
 use std::{
     io::{self, IoSlice},
-    os::fd::AsFd as _,
+    os::fd::AsFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// How long a peer may go on talking after our end.
-const LONGEST_LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_LINGER: Duration = Duration::from_secs(1);
 
 /// States after the peer's FIN: TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING (`linux/tcp_states.h`).
 const PEER_ENDED: [u8; 5] = [6, 7, 8, 9, 11];
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     tasks: Tasks,
     /// Where a planted fault makes some sends late.
     pauses: Option<Pauses>,
+    /// What was read of it before, and counted.
+    begun: Bytes,
 }
 
 /// A socket, its counters, and what the kernel says of them; it is closed when the account is.
@@ -97,7 +100,13 @@ impl Connection {
         tasks: Tasks,
     ) -> Self {
         let account = Some(Account { socket, record, registry, verdict: None });
-        Self { account, patience: Patience::new(limit), tasks, pauses: None }
+        Self { account, patience: Patience::new(limit), tasks, pauses: None, begun: Bytes::new() }
+    }
+
+    /// The same after somebody else has read `begun` of it and counted that.
+    pub(crate) fn with_begun(mut self, begun: Bytes) -> Self {
+        self.begun = begun;
+        self
     }
 
     /// The same with the sends of a planted fault.
@@ -128,6 +137,14 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.begun.is_empty() {
+            let taken = this.begun.len().min(buffer.remaining());
+            buffer.put_slice(&this.begun.split_to(taken));
+            if let Some(heads) = this.account().record.heads() {
+                this.patience.bytes_came(heads);
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let Poll::Ready(result) = Pin::new(&mut this.account().socket).poll_read(context, buffer) else {
             return this.out_of_patience(context);
@@ -193,10 +210,7 @@ impl AsyncWrite for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(account) = self.account.take() else { return };
-        // A peer that has closed, too, has nothing left to say.
-        let ended = kernel::tcp_info(account.socket.as_fd())
-            .is_ok_and(|info| PEER_ENDED.contains(&info.state))
-            && kernel::unread(account.socket.as_fd()).is_ok_and(|unread| unread == 0);
+        let ended = peer_has_ended(&account.socket);
         // A server that stops has its own limit to waiting.
         if !ended && !self.tasks.are_stopping() {
             self.tasks.spawn(account.linger());
@@ -204,9 +218,15 @@ impl Drop for Connection {
     }
 }
 
+/// Whether the peer has closed, too, and has nothing left to say.
+pub(crate) fn peer_has_ended(socket: &impl AsFd) -> bool {
+    kernel::tcp_info(socket.as_fd()).is_ok_and(|info| PEER_ENDED.contains(&info.state))
+        && kernel::unread(socket.as_fd()).is_ok_and(|unread| unread == 0)
+}
+
 /// The identity over a connection's life so far: written = bytes_sent − bytes_retrans + notsent, and
 /// read + unread = bytes_received less the peer's FIN.
-fn compare(socket: &TcpStream, record: &Record) -> Verdict {
+pub(crate) fn compare(socket: &impl AsFd, record: &Record) -> Verdict {
     let Some((info, unread)) = kernel::at_one_instant(socket.as_fd()) else { return Verdict::Unknown };
     record.retransmitted(info.total_retrans);
     let (written, read) = record.totals();

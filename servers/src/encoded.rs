@@ -33,6 +33,8 @@ pub(crate) struct Encoded {
     pub(crate) protobuf: Bytes,
     /// Whether a planted fault keeps it from everybody.
     withheld: bool,
+    /// Where the direct engine runs: what goes out on its streams.
+    frames: Option<Frames>,
     raw: OnceLock<Arc<RawValue>>,
 }
 
@@ -62,10 +64,25 @@ impl Encoded {
             line,
             binary,
             withheld: false,
+            frames: None,
             raw: OnceLock::new(),
             #[cfg(feature = "grpc")]
             protobuf: ticker::protobuf::encode_quote(quote).into(),
         }
+    }
+
+    /// The same with its frames.
+    pub(crate) fn framed(mut self) -> Self {
+        self.frames = Some(Frames::of(&self));
+        self
+    }
+
+    /// The bytes that carry it on a stream with that framing.
+    ///
+    /// # Panics
+    /// When it was not [`framed`](Self::framed).
+    pub(crate) fn frame(&self, framing: Framing) -> &[u8] {
+        self.frames.as_ref().expect("the direct engine's quotes are framed").get(framing)
     }
 
     /// The same, kept from everybody if so.
@@ -86,6 +103,81 @@ impl Encoded {
     }
 }
 
+/// What stands around a quote on a stream of HTTP/1.1, heads of chunks and frames included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// A chunk (RFC 9112 section 7.1) with a block of an event stream.
+    EventChunk,
+    /// A chunk with a line.
+    LineChunk,
+    /// A text frame (RFC 6455 section 5.2), not masked.
+    TextFrame,
+    /// A binary frame with a message of `ticker.binary.v1`.
+    BinaryFrame,
+}
+
+impl Framing {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::EventChunk, Self::LineChunk, Self::TextFrame, Self::BinaryFrame];
+}
+
+/// A quote in every framing, one after the other.
+struct Frames {
+    bytes: Box<[u8]>,
+    ends: [u32; 4],
+}
+
+impl Frames {
+    fn of(quote: &Encoded) -> Self {
+        let mut bytes = Vec::with_capacity(3 * quote.event.len() + quote.binary.len() + 40);
+        let mut ends = [0; 4];
+        for framing in Framing::ALL {
+            match framing {
+                Framing::EventChunk => chunk(&quote.event, &mut bytes),
+                Framing::LineChunk => chunk(&quote.line, &mut bytes),
+                Framing::TextFrame => frame(TEXT, &quote.json, &mut bytes),
+                Framing::BinaryFrame => frame(BINARY, &quote.binary, &mut bytes),
+            }
+            ends[framing as usize] = bytes.len() as u32;
+        }
+        Self { bytes: bytes.into(), ends }
+    }
+
+    fn get(&self, framing: Framing) -> &[u8] {
+        let index = framing as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[index] as usize]
+    }
+}
+
+/// The first byte of a text message's only frame, and of a binary one's (RFC 6455 section 5.2).
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+
+/// Appends `body` as a chunk (RFC 9112 section 7.1).
+pub(crate) fn chunk(body: &[u8], out: &mut Vec<u8>) {
+    write!(out, "{:X}\r\n", body.len()).expect("writing to a Vec does not fail");
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `payload` as one frame without a mask, as servers send it (RFC 6455 section 5.1).
+pub(crate) fn frame(first: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(first);
+    match payload.len() {
+        length @ 0..126 => out.push(length as u8),
+        length @ 126..0x1_0000 => {
+            out.push(126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(payload);
+}
+
 /// `id: `, twenty digits, `\ndata: ` and the blank line.
 const LONGEST_EVENT_FRAMING: usize = 4 + 20 + 7 + 2;
 
@@ -104,9 +196,16 @@ pub(crate) struct Envelope<E = Encoded> {
 impl Envelope {
     /// The envelope as compact JSON, the quotes verbatim.
     pub(crate) fn json(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.write_json(&mut body);
+        body
+    }
+
+    /// Appends the same to `body`.
+    pub(crate) fn write_json(&self, body: &mut Vec<u8>) {
         let Self { last, gap, snapshot, quotes } = self;
         let length: usize = quotes.iter().map(|quote| quote.json.len() + 1).sum();
-        let mut body = Vec::with_capacity(length + LONGEST_ENVELOPE);
+        body.reserve(length + LONGEST_ENVELOPE);
         write!(body, r#"{{"last":{last},"gap":{gap},"snapshot":{snapshot},"quotes":["#)
             .expect("writing to a Vec does not fail");
         for (index, quote) in quotes.iter().enumerate() {
@@ -116,7 +215,6 @@ impl Envelope {
             body.extend_from_slice(&quote.json);
         }
         body.extend_from_slice(b"]}");
-        body
     }
 
     /// The envelope as a message of `ticker.binary.v1`.
@@ -152,6 +250,22 @@ mod tests {
         assert_eq!((encoded.binary[0], encoded.binary.len()), (1, 37));
         assert_eq!(encoded.raw().get().as_bytes(), json);
         assert_eq!(encoded.event, [b"id: 7\ndata: ", json.as_slice(), b"\n\n"].concat());
+    }
+
+    #[test]
+    fn frames_are_the_views_with_their_heads() {
+        let due = Due { seq: 7, symbol: 0, offset_ns: 0, cents: 10_125, quantity: 300 };
+        for (bytes, head) in [(110_u32, vec![0x81, 110]), (300, vec![0x81, 126, 1, 44])] {
+            let quote = Encoded::new(&Quote { due, symbol: "ACME", due_us: 0, sent_us: 0 }, bytes).framed();
+            let chunk = |body: &[u8]| [format!("{:X}\r\n", body.len()).as_bytes(), body, b"\r\n"].concat();
+            assert_eq!(quote.frame(Framing::EventChunk), chunk(&quote.event));
+            assert_eq!(quote.frame(Framing::LineChunk), chunk(&quote.line));
+            assert_eq!(quote.frame(Framing::TextFrame), [&head, &quote.json[..]].concat());
+            assert_eq!(quote.frame(Framing::BinaryFrame), [&[0x82, 37], &quote.binary[..]].concat());
+        }
+        let mut long = Vec::new();
+        frame(BINARY, &[7; 70_000], &mut long);
+        assert_eq!((&long[..10], long.len()), (&[0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70][..], 70_010));
     }
 
     fn encoded(seq: u64) -> Arc<Encoded> {

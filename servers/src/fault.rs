@@ -49,7 +49,7 @@ const DROPPED_OF: u64 = 1_000;
 const DROPPED: u64 = 7;
 
 /// How late a send is.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 /// Of so many sends one is late.
 const PAUSED_OF: u64 = 100;
 /// Which sends: not every hundredth, which would always be the same client's where clients divide a hundred.
@@ -58,6 +58,11 @@ const STREAM_PAUSES: u64 = 71;
 /// The header field: with colon, space and line end 40 bytes.
 pub(crate) fn field() -> (HeaderName, HeaderValue) {
     (HeaderName::from_static("x-planted-fault"), HeaderValue::from_static("forty-bytes-with-crlf"))
+}
+
+/// Whether the next send of the server that counts its sends in `sends` is late.
+pub(crate) fn next_is_late(sends: &AtomicU64) -> bool {
+    random::below(0, STREAM_PAUSES, sends.fetch_add(1, Relaxed), PAUSED_OF) == 0
 }
 
 /// The late sends of one connection; all connections of a server share the count.
@@ -84,9 +89,8 @@ impl Pauses {
     /// Ready once the next send may go.
     pub(crate) fn poll_free(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let State::Undecided = self.state {
-            let number = self.sends.fetch_add(1, Relaxed);
-            let late = random::below(0, STREAM_PAUSES, number, PAUSED_OF) == 0;
-            self.state = if late { State::Late(Box::pin(sleep(PAUSE))) } else { State::Free };
+            self.state =
+                if next_is_late(&self.sends) { State::Late(Box::pin(sleep(PAUSE))) } else { State::Free };
         }
         if let State::Late(pause) = &mut self.state {
             ready!(pause.as_mut().poll(context));

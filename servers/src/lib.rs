@@ -13,6 +13,7 @@ pub mod stats;
 
 mod app;
 mod connection;
+mod direct;
 mod encoded;
 pub mod identity;
 mod listeners;

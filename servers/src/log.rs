@@ -51,7 +51,12 @@ pub(crate) struct Log<E = Encoded> {
     most_at_once: usize,
     gaps: AtomicU64,
     lost: AtomicU64,
+    /// Told of every round and of the end, besides the subscribers.
+    wakers: Mutex<Vec<Waker>>,
 }
+
+/// Wakes somebody who reads the log without a subscription.
+pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// What subscribers wait on.
 #[derive(Clone, Copy)]
@@ -93,7 +98,21 @@ impl<E: Entry> Log<E> {
             most_at_once: (MOST_WAITING / settings.feed.quote_bytes as usize).max(1),
             gaps: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            wakers: Mutex::default(),
         }
+    }
+
+    /// Calls `waker` after every round from here on, and at the end.
+    pub(crate) fn wakes(&self, waker: Waker) {
+        self.wakers().push(waker);
+    }
+
+    fn wakers(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.wakers.lock().expect("waking does not panic")
+    }
+
+    fn wake(&self) {
+        self.wakers().iter().for_each(|wake| wake());
     }
 
     /// Appends the quotes of one round in sequence, and wakes all subscriptions once.
@@ -106,11 +125,18 @@ impl<E: Entry> Log<E> {
             shelf.last
         };
         self.head.send_modify(|head| head.last = last);
+        self.wake();
     }
 
     /// Ends all subscriptions.
     pub(crate) fn close(&self) {
         self.head.send_modify(|head| head.closed = true);
+        self.wake();
+    }
+
+    /// Whether all subscriptions have ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.borrow().closed
     }
 
     /// The newest sequence number; 0 before the first quote.
@@ -136,6 +162,12 @@ impl<E: Entry> Log<E> {
     /// The newest quote of every symbol of the selection.
     pub(crate) fn snapshot(&self, selection: &Selection) -> Envelope<E> {
         self.shelf().snapshot(0, selection)
+    }
+
+    /// What one write may carry: quotes of the selection after the cursor, and the cursor behind them; `None` when the
+    /// window no longer reaches back to it.
+    pub(crate) fn portion(&self, after: u64, selection: &Selection) -> Option<(Vec<Arc<E>>, u64)> {
+        self.shelf().after(after, self.most_at_once, selection, Arc::clone)
     }
 
     /// All quotes of the selection after `after`, or a snapshot when the window no longer reaches back to it.

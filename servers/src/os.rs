@@ -2,7 +2,7 @@
 //!
 //! Elsewhere than on Linux, what it cannot give is left as it is; the statistics tell what is in force.
 
-use std::{io, net::SocketAddr, os::fd::AsFd as _, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},
@@ -10,7 +10,6 @@ use nix::{
     unistd::Pid,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::TcpStream;
 
 use crate::{conditions::CONGESTION_CONTROL, stats::SocketStats};
 
@@ -67,7 +66,7 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 /// Sets what every accepted socket gets and tells what is in force.
-pub(crate) fn configure(stream: &TcpStream, stall_timeout: Duration) -> SocketStats {
+pub(crate) fn configure(stream: &impl AsFd, stall_timeout: Duration) -> SocketStats {
     let socket = SockRef::from(stream);
     // Each is a wish: a refusal shows in the returned figures and does not cost the client its connection.
     let _ = socket.set_tcp_nodelay(true);
@@ -85,7 +84,7 @@ pub(crate) fn configure(stream: &TcpStream, stall_timeout: Duration) -> SocketSt
 }
 
 /// Answers without an async task, as far as the socket's buffer takes it, and hangs up.
-pub(crate) fn answer_and_close(socket: &TcpStream, answer: &[u8]) {
+pub(crate) fn answer_and_close(socket: &impl AsFd, answer: &[u8]) {
     let socket = SockRef::from(socket);
     let _ = socket.send(answer);
     let _ = socket.shutdown(std::net::Shutdown::Write);

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use ticker::{Anchor, Due, FeedSettings, Quote, Schedule, clock, symbol_name};
+use ticker::{Anchor, Due, Engine, FeedSettings, Quote, Schedule, clock, symbol_name};
 
 use crate::{
     control::Start, encoded::Encoded, fault::Fault, log::Log, os, settings::Settings, stats::PublisherStats,
@@ -76,6 +76,7 @@ pub(crate) fn spawn(
         names: (0..settings.feed.symbols).map(symbol_name).collect(),
         feed: settings.feed.clone(),
         fault: settings.fault,
+        framed: settings.engine == Engine::Direct,
         // A longer round would push its own first quotes out of the window before anyone can read them.
         longest_round: settings.replay_window,
         log: Arc::clone(log),
@@ -94,6 +95,7 @@ pub(crate) fn spawn(
 struct Publisher {
     feed: FeedSettings,
     fault: Option<Fault>,
+    framed: bool,
     names: Vec<String>,
     longest_round: usize,
     log: Arc<Log>,
@@ -146,7 +148,8 @@ impl Publisher {
             let due_us = start.anchor.unix_us(start.t0_ns.saturating_add(due.offset_ns));
             let quote = Quote { due, symbol: &self.names[due.symbol as usize], due_us, sent_us };
             let withheld = self.fault.is_some_and(|fault| fault.withholds(due.seq));
-            Encoded::new(&quote, self.feed.quote_bytes).withheld(withheld)
+            let encoded = Encoded::new(&quote, self.feed.quote_bytes).withheld(withheld);
+            if self.framed { encoded.framed() } else { encoded }
         };
         self.log.append(dues.iter().map(encode).collect());
 

@@ -39,7 +39,8 @@ pub(crate) struct Record {
     write_calls: AtomicU64,
     write_stalls: AtomicU64,
     retransmitted: AtomicU64,
-    scanner: Option<Mutex<Scanner>>,
+    // Rarely there, and large.
+    scanner: Option<Box<Mutex<Scanner>>>,
 }
 
 struct Scanner {
@@ -49,7 +50,8 @@ struct Scanner {
 
 impl Record {
     fn new(id: u64, scan: bool) -> Self {
-        let scanner = || Mutex::new(Scanner { http: wire::Http1::new(), layers: Layers::default() });
+        let scanner =
+            || Box::new(Mutex::new(Scanner { http: wire::Http1::new(), layers: Layers::default() }));
         Self {
             id,
             class: AtomicU8::new(Class::Unknown as u8),

@@ -45,6 +45,11 @@ impl Selection {
         self.0.is_none()
     }
 
+    /// The indices of its symbols, ascending; `None` for all.
+    pub(crate) fn symbols(&self) -> Option<&[u32]> {
+        self.0.as_deref()
+    }
+
     /// Whether it holds the symbol with this index.
     #[inline]
     pub(crate) fn wants(&self, symbol: u32) -> bool {

@@ -10,15 +10,18 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::{
     body::Incoming,
     service::{Service as _, service_fn},
 };
 use hyper_util::{rt::TokioIo, server::conn::auto, service::TowerToHyperService};
+use ticker::Engine;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::mpsc::{self as channel, UnboundedReceiver},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +33,7 @@ use crate::{
     conditions::HTTP_BUFFER,
     connection::Connection,
     control::Start,
+    direct::{Handover, Hubs},
     fault::{self, Fault, Pauses},
     identity::Identity,
     listeners::Listeners,
@@ -48,7 +52,7 @@ const MOST_HEADERS: usize = 64;
 /// Rest after a failed accept: descriptors come back when connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const TOO_MANY: &[u8] =
+pub(crate) const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
 /// Why a server could not run.
@@ -88,7 +92,6 @@ pub async fn serve(
     settings.check()?;
     let Listeners { tcp, udp, identity } = listeners.into();
     tcp.set_nonblocking(true).map_err(ServeError::Listener)?;
-    let listener = TcpListener::from_std(tcp).map_err(ServeError::Listener)?;
     let acceptor = identity.as_deref().map(acceptor).transpose().map_err(ServeError::Identity)?;
     let quic_address = udp.as_ref().map(UdpSocket::local_addr).transpose().map_err(ServeError::Listener)?;
     let app = Arc::new(App::new(settings, identity, quic_address));
@@ -97,6 +100,7 @@ pub async fn serve(
     let (sender, receiver) = mpsc::channel();
     let publisher = publisher::spawn(&app.settings, &app.log, &app.progress, receiver);
     let publisher = publisher.map_err(ServeError::Publisher)?;
+    let mut door = Door::open(tcp, &app).map_err(ServeError::Listener)?;
     let starting = async {
         // It fails only when the publisher is gone, which is found out below.
         let _ = sender.send(start.await);
@@ -105,19 +109,65 @@ pub async fn serve(
 
     tokio::select! {
         () = shutdown => {}
-        never = accept(&listener, &app, acceptor.as_ref()) => match never {},
+        never = door.admit(&app, acceptor.as_ref()) => match never {},
         never = sessions.accept(&app) => match never {},
         never = starting => match never {},
     }
 
-    drop(listener);
     app.log.close();
-    app.tasks.finish(app.settings.grace).await;
+    let (fine, ()) = tokio::join!(door.close(), app.tasks.finish(app.settings.grace));
     sessions.close(app.settings.grace).await;
     // A publisher that was never started waits for this.
     drop(sender);
     let joined = tokio::task::spawn_blocking(|| publisher.join()).await;
-    if joined.is_ok_and(|ended| ended.is_ok()) { Ok(app.stats()) } else { Err(ServeError::Panicked) }
+    if fine && joined.is_ok_and(|ended| ended.is_ok()) { Ok(app.stats()) } else { Err(ServeError::Panicked) }
+}
+
+/// The listener for TCP, and whoever accepts from it.
+enum Door {
+    Library(TcpListener),
+    Direct {
+        hubs: Hubs,
+        /// What the hubs do not serve.
+        handed: UnboundedReceiver<Handover>,
+    },
+}
+
+impl Door {
+    fn open(tcp: std::net::TcpListener, app: &Arc<App>) -> io::Result<Self> {
+        match app.settings.engine {
+            Engine::Library => TcpListener::from_std(tcp).map(Self::Library),
+            Engine::Direct => {
+                let (desk, handed) = channel::unbounded_channel();
+                Ok(Self::Direct { hubs: Hubs::start(tcp, app, &desk)?, handed })
+            }
+        }
+    }
+
+    /// Takes connections for ever.
+    async fn admit(&mut self, app: &Arc<App>, acceptor: Option<&TlsAcceptor>) -> Infallible {
+        match self {
+            Self::Library(listener) => accept(listener, app, acceptor).await,
+            Self::Direct { handed, .. } => {
+                let routes = TowerToHyperService::new(routes::routes(app));
+                while let Some(Handover { socket, record, begun }) = handed.recv().await {
+                    let app = Arc::clone(app);
+                    let spawner = app.tasks.clone();
+                    spawner.spawn(welcome((socket, begun), record, app, acceptor.cloned(), routes.clone()));
+                }
+                // The hubs have ended, which is found out below.
+                pending().await
+            }
+        }
+    }
+
+    /// Waits for those who served, once the log is closed; false if one panicked.
+    async fn close(self) -> bool {
+        match self {
+            Self::Library(_) => true,
+            Self::Direct { hubs, .. } => tokio::task::spawn_blocking(|| hubs.join()).await.unwrap_or(false),
+        }
+    }
 }
 
 /// The listener for QUIC; without one it waits for ever.
@@ -188,25 +238,33 @@ fn admit(socket: TcpStream, app: &Arc<App>, acceptor: Option<&TlsAcceptor>, rout
         return;
     };
     app.registry.configured(os::configure(&socket, app.settings.stall_timeout));
-    app.tasks.spawn(welcome(socket, record, Arc::clone(app), acceptor.cloned(), routes.clone()));
+    app.tasks.spawn(welcome(
+        (socket, Bytes::new()),
+        record,
+        Arc::clone(app),
+        acceptor.cloned(),
+        routes.clone(),
+    ));
 }
 
 /// Finds out whether a connection is encrypted, and serves it.
 async fn welcome(
-    socket: TcpStream,
+    (socket, begun): (TcpStream, Bytes),
     record: Arc<Record>,
     app: Arc<App>,
     acceptor: Option<TlsAcceptor>,
     routes: Routes,
 ) {
     let secure = match &acceptor {
+        Some(_) if !begun.is_empty() => Ok(begun[0] == HANDSHAKE),
         Some(_) => timeout(app.settings.header_timeout, begins_with_handshake(&socket)).await,
         None => Ok(false),
     };
     let registry = Arc::clone(&app.registry);
     let (limit, tasks) = (app.settings.header_timeout, app.tasks.clone());
     let pauses = app.sends.as_ref().map(|sends| Pauses::new(Arc::clone(sends)));
-    let connection = Connection::new(socket, Arc::clone(&record), registry, limit, tasks).with_pauses(pauses);
+    let connection = Connection::new(socket, Arc::clone(&record), registry, limit, tasks);
+    let connection = connection.with_pauses(pauses).with_begun(begun);
     match (secure, acceptor) {
         (Ok(true), Some(acceptor)) => {
             // Within this task, so that a slow handshake holds up nobody else.
@@ -221,10 +279,12 @@ async fn welcome(
     }
 }
 
-/// Whether the first byte is that of a TLS handshake record (RFC 8446 section 5.1); no request begins with it.
+/// The first byte of a TLS handshake record (RFC 8446 section 5.1); no request begins with it.
+const HANDSHAKE: u8 = 22;
+
 async fn begins_with_handshake(socket: &TcpStream) -> bool {
     let mut first = [0];
-    matches!(socket.peek(&mut first).await, Ok(1)) && first == [22]
+    matches!(socket.peek(&mut first).await, Ok(1)) && first == [HANDSHAKE]
 }
 
 /// TLS with the server's own certificate; a client may choose either version of HTTP (RFC 7301).

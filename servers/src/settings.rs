@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ticker::{FeedError, FeedSettings};
+use ticker::{Engine, FeedError, FeedSettings};
 
 use crate::{conditions::HEARTBEAT, fault::Fault};
 
@@ -36,6 +36,10 @@ pub struct Settings {
     pub echo: bool,
     /// What it does wrong on purpose.
     pub fault: Option<Fault>,
+    /// Who serves quotes over plain HTTP/1.1.
+    pub engine: Engine,
+    /// How long the direct engine gathers quotes after the first one, to send them in one write.
+    pub coalesce: Duration,
 }
 
 /// Whether WebSocket messages are compressed, and what their compression remembers (RFC 7692 section 7.1.1).
@@ -66,6 +70,8 @@ impl Default for Settings {
             deflate: Deflate::Off,
             echo: false,
             fault: None,
+            engine: Engine::default(),
+            coalesce: Duration::ZERO,
         }
     }
 }
@@ -80,11 +86,19 @@ impl Settings {
         if self.heartbeat < SHORTEST_HEARTBEAT {
             return Err(SettingsError::Heartbeat(self.heartbeat));
         }
+        if !self.coalesce.is_zero() && self.engine != Engine::Direct {
+            return Err(SettingsError::Coalesce { found: self.coalesce, engine: self.engine.name() });
+        }
+        if self.coalesce > LONGEST_COALESCE {
+            return Err(SettingsError::CoalesceTooLong(self.coalesce));
+        }
         Ok(())
     }
 }
 
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(10);
+/// Longer than this it would be polling.
+const LONGEST_COALESCE: Duration = Duration::from_secs(1);
 
 /// Settings that cannot be served.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -98,6 +112,17 @@ pub enum SettingsError {
     /// A heartbeat that would be a load of its own.
     #[error("heartbeat is {0:?}, expected at least {SHORTEST_HEARTBEAT:?}")]
     Heartbeat(Duration),
+    /// The library engine has no say in when its writes happen.
+    #[error("coalesce is {found:?} with engine {engine}, expected engine direct, which alone gathers quotes")]
+    Coalesce {
+        /// As given.
+        found: Duration,
+        /// The engine's name.
+        engine: &'static str,
+    },
+    /// Quotes would be old before they leave.
+    #[error("coalesce is {0:?}, expected at most {LONGEST_COALESCE:?}")]
+    CoalesceTooLong(Duration),
 }
 
 #[cfg(test)]
@@ -113,6 +138,12 @@ mod tests {
         assert!(
             error(Settings { heartbeat: Duration::ZERO, ..good.clone() }).starts_with("heartbeat is 0ns")
         );
+        let coalesce = Duration::from_millis(2);
+        assert_eq!(Settings { coalesce, engine: Engine::Direct, ..good.clone() }.check(), Ok(()));
+        let library = Settings { coalesce, engine: Engine::Library, ..good.clone() };
+        assert!(error(library).starts_with("coalesce is 2ms with engine library"));
+        let long = Settings { coalesce: Duration::from_secs(2), engine: Engine::Direct, ..good.clone() };
+        assert!(error(long).starts_with("coalesce is 2s"));
         let feed = FeedSettings { symbols: 0, ..FeedSettings::default() };
         assert!(error(Settings { feed, ..good }).starts_with("symbols is 0"));
     }

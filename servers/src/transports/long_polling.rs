@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::{ahead, coding::coded, refuse, select};
 use crate::{
     app::App,
+    direct::{Answer, Question as Asked, Request, Then, Wait},
     encoded::Envelope,
     log::{Subscription, Update},
 };
@@ -73,6 +74,28 @@ async fn wait(
             answer(&Envelope { last: subscription.cursor(), gap: 0, snapshot: false, quotes: Vec::new() })
         }
     }
+}
+
+/// The direct engine's part: the same answers in the same words.
+pub(super) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    let app = answer.app;
+    let Asked { after, symbols, .. } = Asked::of(request.query, &["after", "symbols"])?;
+    let selection = select(app, symbols).ok()?;
+    if app.settings.compress || after.is_some_and(|after| after > app.log.last()) {
+        return None;
+    }
+    app.counters(Transport::LongPolling).request();
+    let Some(after) = after else {
+        tell(answer, &app.log.snapshot(&selection));
+        return Some(Then::Asks);
+    };
+    Some(Then::Waits(Wait { after, selection, transport: Transport::LongPolling, answer: tell }))
+}
+
+fn tell(answer: &mut Answer<'_>, envelope: &Envelope) {
+    let fields = HEAD.map(|(_, value)| value.as_bytes());
+    let head = [("content-type", fields[0]), ("cache-control", fields[1])];
+    answer.whole(&head, |body| envelope.write_json(body));
 }
 
 /// No cache may keep an answer that was held for one question (RFC 6202 section 5.5).

@@ -24,7 +24,11 @@ use axum::{
 use serde::Serialize;
 use ticker::Transport;
 
-use crate::{app::App, selection::Selection};
+use crate::{
+    app::App,
+    direct::{Answer, Request, Then},
+    selection::Selection,
+};
 
 #[cfg(feature = "quic")]
 pub(crate) use webtransport::{accept as accept_sessions, open as listen_for_sessions};
@@ -48,6 +52,20 @@ pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
         Transport::SocketIo => socketio::routes(app),
         // Its sessions come over UDP.
         Transport::WebTransport => Router::new(),
+    }
+}
+
+/// Answers a request of the direct engine. `None` where it has no part in it, or where it would be refused: then the
+/// routes answer.
+pub(crate) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    match request.path {
+        "/quotes" => polling::direct(answer, request),
+        "/quotes/wait" => long_polling::direct(answer, request),
+        "/sse" => sse::direct(answer, request),
+        "/ndjson" => ndjson::direct(answer, request),
+        "/ws" => websocket::direct(answer, request),
+        "/ws/echo" => websocket::direct_echo(answer, request),
+        _ => None,
     }
 }
 

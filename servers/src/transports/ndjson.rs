@@ -21,6 +21,8 @@ use ticker::Transport;
 use super::{ahead, heartbeat::Heartbeat, refuse, select};
 use crate::{
     app::App,
+    direct::{Answer, Follow, Question as Asked, Request, Stream as Quotes, Then},
+    encoded::{Framing, chunk},
     log::{Subscription, Update},
 };
 
@@ -70,6 +72,35 @@ async fn lines(State(app): State<Arc<App>>, question: Result<Query<Question>, Qu
     ];
     (head, Body::from_stream(lines.stream())).into_response()
 }
+
+/// The direct engine's part: the same stream in the same words.
+pub(super) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    let app = answer.app;
+    let Asked { after, symbols, .. } = Asked::of(request.query, &["after", "symbols"])?;
+    let selection = select(app, symbols).ok()?;
+    if after.is_some_and(|after| after > app.log.last()) {
+        return None;
+    }
+    app.counters(Transport::Ndjson).request();
+    answer.endless(&[
+        ("content-type", b"application/x-ndjson"),
+        ("cache-control", b"no-store"),
+        ("x-accel-buffering", b"no"),
+    ]);
+    Some(Then::Follows(Follow::begin(answer, &QUOTES, after, selection, None)))
+}
+
+static QUOTES: Quotes = Quotes {
+    transport: Transport::Ndjson,
+    framing: Framing::LineChunk,
+    snapshot: |envelope, out| {
+        let mut line = envelope.json();
+        line.push(b'\n');
+        chunk(&line, out);
+    },
+    silence: b"1\r\n\n\r\n",
+    farewell: b"0\r\n\r\n",
+};
 
 /// One client's stream.
 struct Lines {

@@ -23,7 +23,12 @@ use serde::Deserialize;
 use ticker::Transport;
 
 use super::{ahead, coding::coded, refuse, select};
-use crate::app::App;
+use crate::{
+    app::App,
+    direct::{Answer, Question as Asked, Request, Then, decimal, text},
+    encoded::Envelope,
+    selection::Selection,
+};
 
 /// `GET /quotes`.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -77,21 +82,62 @@ async fn quotes(
     // The entity tag is the newest sequence number of what was asked for. A client that sends it back learns for
     // the price of two heads and no body that nothing happened.
     let newest = app.log.last_of(&selection);
-    if matches(&headers, newest) {
+    let tags = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    if matches(tags, newest) {
         return (StatusCode::NOT_MODIFIED, state(&app, newest), Body::new(Nothing)).into_response();
     }
-    let answer = match (after, mode) {
-        (None, _) => app.log.snapshot(&selection),
-        (Some(after), Mode::Since) => app.log.since(after, &selection),
-        (Some(after), Mode::Latest) => app.log.latest(after, &selection),
-    };
-    if !answer.snapshot {
-        counters.quotes(answer.quotes.len());
-    }
+    let answer = answer(&app, after, mode, &selection);
     // The tag of the answer itself: a quote may have come since.
     let newest = answer.quotes.last().map_or(newest, |quote| quote.seq);
     let head = [(header::CONTENT_TYPE, "application/json")];
     (head, state(&app, newest), coded(&app, &headers, answer.json())).into_response()
+}
+
+/// What there is, counted.
+fn answer(app: &App, after: Option<u64>, mode: Mode, selection: &Selection) -> Envelope {
+    let answer = match (after, mode) {
+        (None, _) => app.log.snapshot(selection),
+        (Some(after), Mode::Since) => app.log.since(after, selection),
+        (Some(after), Mode::Latest) => app.log.latest(after, selection),
+    };
+    if !answer.snapshot {
+        app.counters(Transport::Polling).quotes(answer.quotes.len());
+    }
+    answer
+}
+
+/// The direct engine's part: the same answer in the same words.
+pub(super) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    let app = answer.app;
+    let Asked { after, latest, symbols } = Asked::of(request.query, &["after", "mode", "symbols"])?;
+    let selection = select(app, symbols).ok()?;
+    if app.settings.compress || after.is_some_and(|after| after > app.log.last()) {
+        return None;
+    }
+    app.counters(Transport::Polling).request();
+    let newest = app.log.last_of(&selection);
+    let tags = request.values("if-none-match").filter_map(text);
+    let (tag, body) = if matches(tags, newest) {
+        (newest, None)
+    } else {
+        let mode = if latest { Mode::Latest } else { Mode::Since };
+        let envelope = self::answer(app, after, mode, &selection);
+        (envelope.quotes.last().map_or(newest, |quote| quote.seq), Some(envelope))
+    };
+    let mut quoted = [b'"'; 22];
+    let mut digits = [0; 20];
+    let digits = decimal(tag, &mut digits);
+    quoted[1..=digits.len()].copy_from_slice(digits);
+    let state: [(&str, &[u8]); 2] = [("etag", &quoted[..digits.len() + 2]), ("cache-control", b"no-cache")];
+    match body {
+        None => answer.empty("304 Not Modified", &state),
+        Some(envelope) => {
+            let [tag, cache] = state;
+            let head = [("content-type", &b"application/json"[..]), tag, cache];
+            answer.whole(&head, |body| envelope.write_json(body));
+        }
+    }
+    Some(Then::Asks)
 }
 
 /// The body of a 304, of which nobody says how long it is: over HTTP/2 hyper would write `content-length: 0`, which
@@ -132,13 +178,14 @@ fn state(app: &App, newest: u64) -> HeaderMap {
 }
 
 /// Whether `If-None-Match` names the tag of `last`, strong or weak (RFC 9110 section 13.1.2).
-fn matches(headers: &HeaderMap, last: u64) -> bool {
-    let expected = format!("\"{last}\"");
-    let lists = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    lists
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .any(|candidate| candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == expected)
+fn matches<'a>(lists: impl Iterator<Item = &'a str>, last: u64) -> bool {
+    let mut digits = [0; 20];
+    let digits = decimal(last, &mut digits);
+    lists.flat_map(|list| list.split(',')).map(str::trim).any(|candidate| {
+        let quoted = candidate.strip_prefix("W/").unwrap_or(candidate);
+        let tag = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        candidate == "*" || tag.is_some_and(|tag| tag.as_bytes() == digits)
+    })
 }
 
 #[cfg(test)]
@@ -148,8 +195,7 @@ mod tests {
     #[test]
     fn if_none_match_is_a_list_of_tags() {
         let check = |value: &str, expected| {
-            let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().unwrap())]);
-            assert_eq!(matches(&headers, 17), expected, "{value}");
+            assert_eq!(matches([value].into_iter(), 17), expected, "{value}");
         };
         check("\"17\"", true);
         check("W/\"17\"", true);
@@ -158,6 +204,7 @@ mod tests {
         check("\"1\"", false);
         check("17", false);
         check("", false);
-        assert!(!matches(&HeaderMap::new(), 17));
+        check("\"\"", false);
+        assert!(!matches([].into_iter(), 17));
     }
 }

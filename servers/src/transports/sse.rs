@@ -21,7 +21,8 @@ use ticker::Transport;
 use super::{heartbeat::Heartbeat, refuse, select};
 use crate::{
     app::App,
-    encoded::Envelope,
+    direct::{Answer, Follow, Question as Asked, Request, Stream as Quotes, Then, text},
+    encoded::{Envelope, Framing, chunk},
     log::{Subscription, Update},
 };
 
@@ -77,6 +78,31 @@ async fn events(
     ];
     (head, Body::from_stream(events.stream())).into_response()
 }
+
+/// The direct engine's part: the same stream in the same words.
+pub(super) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    let app = answer.app;
+    let Asked { symbols, .. } = Asked::of(request.query, &["symbols"])?;
+    let selection = select(app, symbols).ok()?;
+    app.counters(Transport::Sse).request();
+    let cursor = request.values("last-event-id").next().and_then(|id| text(id)?.parse().ok());
+    let cursor = cursor.filter(|&cursor| cursor <= app.log.last());
+    answer.endless(&[
+        ("content-type", b"text/event-stream"),
+        ("cache-control", b"no-store"),
+        ("x-accel-buffering", b"no"),
+    ]);
+    chunk(&RETRY, answer.out);
+    Some(Then::Follows(Follow::begin(answer, &QUOTES, cursor, selection, None)))
+}
+
+static QUOTES: Quotes = Quotes {
+    transport: Transport::Sse,
+    framing: Framing::EventChunk,
+    snapshot: |envelope, out| chunk(&snapshot(envelope), out),
+    silence: b"6\r\n: hb\n\n\r\n",
+    farewell: b"D\r\nretry: 2000\n\n\r\n0\r\n\r\n",
+};
 
 /// One client's stream.
 struct Events {

@@ -4,7 +4,9 @@
 //! nothing else. Over HTTP/2 the request is an extended CONNECT (RFC 8441), and the frames travel in one stream.
 
 mod conversation;
+mod direct;
 mod echo;
+mod frames;
 mod negotiation;
 mod socket;
 
@@ -23,8 +25,10 @@ use serde::Deserialize;
 use ticker::Transport;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
+pub(super) use self::direct::{direct, direct_echo};
 use self::{
     conversation::{Heard, Topic, converse},
+    echo::LONGEST_MESSAGE as LONGEST_ECHO,
     negotiation::{Choice, Encoding, Extension},
     socket::{Limits, Payload},
 };
@@ -57,8 +61,9 @@ struct Question {
 async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Response {
     app.counters(Transport::WebSocket).request();
     match handshake(&app, &request) {
-        Ok((switch, subscription)) => {
+        Ok((switch, cursor, selection)) => {
             let Switch { response, encoding, extension } = switch;
+            let subscription = Subscription::new(&app.log, cursor, selection);
             let topic = Quotes { app: Arc::clone(&app), encoding };
             let limits = limits(&app);
             let conversation =
@@ -76,8 +81,11 @@ fn upgrade_of(mut request: Request) -> OnUpgrade {
     upgrade.expect("hyper adds it to every request of a connection with upgrades")
 }
 
-/// The answer and the place to read from, or the refusal.
-fn handshake(app: &App, request: &Request) -> Result<(Switch, Subscription), Box<Response>> {
+/// The answer, the cursor to read from and what is wanted, or the refusal.
+fn handshake<B>(
+    app: &App,
+    request: &http::Request<B>,
+) -> Result<(Switch, Option<u64>, Selection), Box<Response>> {
     check_origin(app, request)?;
     let Question { after, symbols } = match Query::try_from_uri(request.uri()) {
         Ok(Query(question)) => question,
@@ -88,12 +96,12 @@ fn handshake(app: &App, request: &Request) -> Result<(Switch, Subscription), Box
     if let Some(after) = after.filter(|&after| after > last) {
         return Err(Box::new(ahead(after, last)));
     }
-    Ok((switch(app, request)?, Subscription::new(&app.log, after, selection)))
+    Ok((switch(app, request)?, after, selection))
 }
 
 /// A browser sends cookies with every WebSocket handshake, from whatever page it comes, and asks nobody first: the
 /// server has to look at the origin itself (RFC 6455 section 10.2).
-fn check_origin(app: &App, request: &Request) -> Result<(), Box<Response>> {
+fn check_origin<B>(app: &App, request: &http::Request<B>) -> Result<(), Box<Response>> {
     if is_welcome(app, request) {
         Ok(())
     } else {
@@ -102,7 +110,7 @@ fn check_origin(app: &App, request: &Request) -> Result<(), Box<Response>> {
 }
 
 /// Whether the page that the request comes from, if any, may talk to this server.
-pub(super) fn is_welcome(app: &App, request: &Request) -> bool {
+pub(super) fn is_welcome<B>(app: &App, request: &http::Request<B>) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     origin_is_welcome(request.headers(), host, &app.settings.allowed_origins)
@@ -117,7 +125,7 @@ struct Switch {
 
 /// The answer that begins the conversation, or the refusal of a handshake that is none or offers unknown
 /// subprotocols only.
-fn switch(app: &App, request: &Request) -> Result<Switch, Box<Response>> {
+fn switch<B>(app: &App, request: &http::Request<B>) -> Result<Switch, Box<Response>> {
     let mut response = if is_extended_connect(request) {
         // There is nothing to prove: HTTP/2 was agreed on before (RFC 8441 section 5).
         Response::new(Body::empty())
@@ -151,7 +159,7 @@ fn switch(app: &App, request: &Request) -> Result<Switch, Box<Response>> {
     Ok(Switch { response, encoding, extension })
 }
 
-fn is_extended_connect(request: &Request) -> bool {
+fn is_extended_connect<B>(request: &http::Request<B>) -> bool {
     let protocol = request.extensions().get::<Protocol>();
     request.method() == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
 }
@@ -183,6 +191,13 @@ struct Wish {
     subscribe: Vec<String>,
 }
 
+impl Quotes {
+    /// What a message asks for, if it does.
+    fn wish(message: &[u8]) -> Option<Wish> {
+        serde_json::from_slice(message).ok()
+    }
+}
+
 impl Topic for Quotes {
     type Entry = Encoded;
 
@@ -204,7 +219,7 @@ impl Topic for Quotes {
     }
 
     fn hear(&self, said: Payload) -> Heard {
-        let Ok(Wish { subscribe }) = serde_json::from_slice(said.as_bytes()) else { return Heard::Nothing };
+        let Some(Wish { subscribe }) = Self::wish(said.as_bytes()) else { return Heard::Nothing };
         let names = subscribe.iter().map(String::as_str);
         match Selection::of_names(names, self.app.settings.feed.symbols) {
             Ok(selection) => Heard::Wish(selection),

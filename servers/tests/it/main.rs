@@ -6,6 +6,7 @@
 mod accounting;
 mod echo;
 mod encryption;
+mod engines;
 mod faults;
 mod feed;
 #[cfg(feature = "grpc")]

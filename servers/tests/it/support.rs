@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use servers::{Listeners, ServeError, Settings, Start, Stats, identity::Identity, serve};
-use ticker::{Anchor, Arrivals, FeedSettings, clock};
+use ticker::{Anchor, Arrivals, Engine, FeedSettings, clock};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -38,8 +38,16 @@ pub(crate) fn steady(updates_per_second: f64) -> Settings {
     let symbols = SYMBOLS as u32;
     let arrivals = Arrivals::Constant;
     let feed = FeedSettings { symbols, updates_per_second, arrivals, ..FeedSettings::default() };
-    Settings { feed, ..Settings::default() }
+    Settings { feed, engine: engine(), ..Settings::default() }
 }
+
+/// The engine under test: the direct one, or what the environment says.
+pub(crate) fn engine() -> Engine {
+    std::env::var(ENGINE).map_or(Engine::Direct, |name| Engine::of_name(&name).expect("an engine's name"))
+}
+
+/// Names the engine under test.
+pub(crate) const ENGINE: &str = "TICKERTAPE_TEST_ENGINE";
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

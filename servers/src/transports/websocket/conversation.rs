@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// Pings without an answer after which the client counts as gone.
-const MOST_UNANSWERED: u32 = 2;
+pub(super) const MOST_UNANSWERED: u32 = 2;
 /// Messages of a client within one heartbeat period after which the connection ends with code 1008.
-const MOST_MESSAGES: u32 = 1_000;
+pub(super) const MOST_MESSAGES: u32 = 1_000;
 /// Longest wait for the client's answer to our close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 

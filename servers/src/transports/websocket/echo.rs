@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The longest messages of the suites have 16 MiB.
-const LONGEST_MESSAGE: usize = 16 * 1024 * 1024 + 64 * 1024;
+pub(super) const LONGEST_MESSAGE: usize = 16 * 1024 * 1024 + 64 * 1024;
 /// Messages that wait to be sent back before the client is listened to again. One bounds the memory, and what was said
 /// before a fault is answered before the close frame.
 const WINDOW: u64 = 1;
