@@ -67,7 +67,13 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 /// Sets what every accepted socket gets and tells what is in force.
 pub(crate) fn configure(stream: &impl AsFd, stall_timeout: Duration) -> SocketStats {
-    let socket = SockRef::from(stream);
+    prepare(stream, stall_timeout);
+    in_force(stream)
+}
+
+/// Sets what every connection gets. On Linux accepted sockets inherit it from their listener.
+pub(crate) fn prepare(socket: &impl AsFd, stall_timeout: Duration) {
+    let socket = SockRef::from(socket);
     // Each is a wish: a refusal shows in the returned figures and does not cost the client its connection.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
@@ -77,8 +83,17 @@ pub(crate) fn configure(stream: &impl AsFd, stall_timeout: Duration) -> SocketSt
         // Covers both a peer that vanished and one that is there and reads nothing (tcp(7)).
         let _ = socket.set_tcp_user_timeout(Some(stall_timeout));
     }
+}
+
+/// Whether small writes leave at once.
+pub(crate) fn has_nodelay(stream: &impl AsFd) -> bool {
+    SockRef::from(stream).tcp_nodelay().unwrap_or(false)
+}
+
+/// The options in force.
+pub(crate) fn in_force(stream: &impl AsFd) -> SocketStats {
     SocketStats {
-        nodelay: socket.tcp_nodelay().unwrap_or(false),
+        nodelay: has_nodelay(stream),
         congestion_control: wire::kernel::congestion_control(stream.as_fd()).ok(),
     }
 }

@@ -84,15 +84,15 @@ impl Record {
 
     /// `bytes` came from the client in one call.
     pub(crate) fn read(&self, bytes: &[u8]) {
-        self.read.fetch_add(bytes.len() as u64, Relaxed);
-        self.read_calls.fetch_add(1, Relaxed);
+        add(&self.read, bytes.len() as u64);
+        add(&self.read_calls, 1);
         self.scan(|scanner| scanner.http.up(bytes, &mut scanner.layers.up).is_ok());
     }
 
     /// The first `moved` bytes of `buffers` went to the client in one call.
     pub(crate) fn written(&self, buffers: &[std::io::IoSlice<'_>], moved: usize) {
-        self.written.fetch_add(moved as u64, Relaxed);
-        self.write_calls.fetch_add(1, Relaxed);
+        add(&self.written, moved as u64);
+        add(&self.write_calls, 1);
         self.scan(|scanner| {
             let mut left = moved;
             buffers.iter().all(|buffer| {
@@ -105,7 +105,7 @@ impl Record {
 
     /// A write found the socket's buffer full.
     pub(crate) fn stalled(&self) {
-        self.write_stalls.fetch_add(1, Relaxed);
+        add(&self.write_stalls, 1);
     }
 
     fn scan(&self, step: impl FnOnce(&mut Scanner) -> bool) {
@@ -266,6 +266,11 @@ impl IdentityStats {
             Verdict::Unknown => self.unknown += 1,
         }
     }
+}
+
+/// Only the connection itself writes its counters, so no locked instruction is needed; others may read them meanwhile.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed) + amount, Relaxed);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -174,11 +174,11 @@ impl Answer<'_> {
             let (name, value) = fault::field();
             field(name.as_str(), value.as_bytes(), out);
         }
-        if self.closes {
-            field("connection", b"close", out);
-        }
         if let Some((name, value)) = framing {
             field(name, value, out);
+        }
+        if self.closes {
+            field("connection", b"close", out);
         }
         field("date", self.date, out);
         out.extend_from_slice(b"\r\n");

@@ -88,6 +88,8 @@ pub(super) struct Hub {
     unix_ns: u64,
     /// When the gathered quotes go out.
     gathered_ns: u64,
+    /// Whether the newest connection had the listener's options.
+    inherited: bool,
     /// Until when nothing is accepted.
     accepts_from_ns: u64,
     /// When the last connections are dropped; the server stops.
@@ -132,6 +134,7 @@ impl Hub {
             now_ns: 0,
             unix_ns: 0,
             gathered_ns: NEVER,
+            inherited: false,
             accepts_from_ns: 0,
             stops_ns: None,
         })
@@ -287,7 +290,15 @@ impl Hub {
             os::answer_and_close(&stream, TOO_MANY);
             return;
         };
-        self.app.registry.configured(os::configure(&stream, self.app.settings.stall_timeout));
+        // It inherits the listener's options; a system where it does not is found out.
+        let inherits = cfg!(target_os = "linux") && os::has_nodelay(&stream);
+        if !(inherits && self.inherited) {
+            let stall_timeout = self.app.settings.stall_timeout;
+            let options =
+                if inherits { os::in_force(&stream) } else { os::configure(&stream, stall_timeout) };
+            self.app.registry.configured(options);
+            self.inherited = inherits;
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.peers.push(None);
             self.peers.len() as u32 - 1

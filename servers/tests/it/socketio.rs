@@ -269,7 +269,7 @@ async fn only_quotes_of_the_rooms_come() {
 
 #[tokio::test]
 async fn the_first_ping_comes_at_once_and_one_without_a_pong_ends_the_session() {
-    let server = Server::new(Settings { heartbeat: Duration::from_millis(150), ..still() });
+    let server = Server::new(Settings { heartbeat: Duration::from_millis(400), ..still() });
     let mut answering = Frames::joined(&server, "40").await;
     let mut silent = Frames::open(&server, WEBSOCKET).await;
     assert!(silent.packet().await.starts_with("0{"));
