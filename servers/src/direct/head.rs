@@ -2,7 +2,11 @@
 //!
 //! It is strict: whatever is not plainly one of its requests is somebody else's, who will refuse it or serve it.
 
-use std::{io::Write as _, str::from_utf8};
+use std::{
+    io::Write as _,
+    str::from_utf8,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use crate::{app::App, fault};
 
@@ -203,18 +207,19 @@ pub(crate) fn decimal(number: u64, room: &mut [u8; 20]) -> &[u8] {
 /// The Date field's value (RFC 9110 section 5.6.7), made anew once a second.
 #[derive(Default)]
 pub(super) struct Date {
-    second: u64,
+    until_ns: u64,
     text: String,
 }
 
 impl Date {
-    /// As of `unix_ns`.
-    pub(super) fn at(&mut self, unix_ns: u64) -> &[u8] {
-        let second = unix_ns / 1_000_000_000;
-        if second != self.second || self.text.is_empty() {
-            self.second = second;
-            self.text =
-                httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second));
+    /// As of `now_ns` (monotonic); Unix time is asked for when a second is over.
+    pub(super) fn at(&mut self, now_ns: u64, unix_ns: impl FnOnce() -> u64) -> &[u8] {
+        const SECOND: u64 = 1_000_000_000;
+        if now_ns >= self.until_ns {
+            let unix_ns = unix_ns();
+            let second = Duration::from_secs(unix_ns / SECOND);
+            self.text = httpdate::fmt_http_date(UNIX_EPOCH + second);
+            self.until_ns = now_ns + SECOND - unix_ns % SECOND;
         }
         self.text.as_bytes()
     }
@@ -281,7 +286,9 @@ mod tests {
         assert_eq!(decimal(0, &mut [0; 20]), b"0");
         assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
         let mut date = Date::default();
-        assert_eq!(date.at(784_111_777_000_000_000), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(784_111_778_999_999_999), b"Sun, 06 Nov 1994 08:49:38 GMT");
+        let first = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(date.at(50, || 784_111_777_900_000_000), first);
+        assert_eq!(date.at(100_000_049, || unreachable!()), first);
+        assert_eq!(date.at(100_000_050, || 784_111_778_000_000_000), b"Sun, 06 Nov 1994 08:49:38 GMT");
     }
 }

@@ -64,7 +64,8 @@ pub(super) struct Hub {
     app: Arc<App>,
     listener: Arc<TcpListener>,
     desk: Desk,
-    wake: Arc<EventFd>,
+    /// Kept open.
+    _wake: Arc<EventFd>,
     epoll: Epoll,
     /// For instants that must be met to the microsecond; others are the epoll's own business.
     timer: TimerFd,
@@ -85,7 +86,6 @@ pub(super) struct Hub {
     body: Vec<u8>,
     date: Date,
     now_ns: u64,
-    unix_ns: u64,
     /// When the gathered quotes go out.
     gathered_ns: u64,
     /// Whether the newest connection had the listener's options.
@@ -108,7 +108,8 @@ impl Hub {
         let timer =
             TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(&*listener, EpollEvent::new(ACCEPTING, LISTENER))?;
-        epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        // By edges: each round is told once, and nobody has to read the counter.
+        epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, WAKE))?;
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Self {
             crowd: Crowd::new(app.settings.feed.symbols),
@@ -116,7 +117,7 @@ impl Hub {
             app,
             listener,
             desk,
-            wake,
+            _wake: wake,
             epoll,
             timer,
             peers: Vec::new(),
@@ -132,7 +133,6 @@ impl Hub {
             body: Vec::new(),
             date: Date::default(),
             now_ns: 0,
-            unix_ns: 0,
             gathered_ns: NEVER,
             inherited: false,
             accepts_from_ns: 0,
@@ -155,7 +155,6 @@ impl Hub {
             let events = &events[..count];
             // What all wait for goes out before anyone's question is read.
             if events.iter().any(|event| event.data() == WAKE) {
-                let _ = self.wake.read();
                 self.news();
             }
             self.due();
@@ -181,7 +180,6 @@ impl Hub {
 
     fn tick(&mut self) {
         self.now_ns = clock::now_ns();
-        self.unix_ns = clock::unix_ns();
         self.lates.now_ns = self.now_ns;
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ticker::clock;
+
 use super::Hub;
 use crate::{
     conditions::HTTP_BUFFER,
@@ -55,7 +57,7 @@ impl Hub {
                         app: &self.app,
                         out: &mut self.out,
                         body: &mut self.body,
-                        date: self.date.at(self.unix_ns),
+                        date: self.date.at(self.now_ns, clock::unix_ns),
                         closes: request.closes,
                     };
                     let Some(then) = transports::direct(&mut answer, &request) else {
@@ -209,7 +211,7 @@ impl Hub {
             app: &self.app,
             out: &mut self.out,
             body: &mut self.body,
-            date: self.date.at(self.unix_ns),
+            date: self.date.at(self.now_ns, clock::unix_ns),
             closes,
         };
         write(&mut answer, envelope);
