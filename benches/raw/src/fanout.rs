@@ -147,15 +147,18 @@ fn encode(form: Form, seq: u64, anchor: Anchor, due_ns: u64, out: &mut Vec<u8>) 
     }
 }
 
-/// Whether every client took it whole.
+/// Whether every client that is still there took it whole.
 fn send(frame: &[u8], clients: &mut [Option<Client>]) -> bool {
     let mut all = true;
     for place in clients {
         let Some(Client { stream, head: None }) = place else { continue };
-        if (&*stream).write(frame).ok() != Some(frame.len()) {
-            all = false;
-            *place = None;
-        }
+        let gone = match (&*stream).write(frame) {
+            Ok(taken) if taken == frame.len() => continue,
+            Ok(_) => false,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        all &= gone;
+        *place = None;
     }
     all
 }
