@@ -19,8 +19,11 @@ const SECONDS: u64 = 10;
 /// An operation, ready to be done again and again.
 pub type Operation = Box<dyn FnMut()>;
 
+/// What makes an operation ready.
+pub type Maker = fn() -> Operation;
+
 /// Every operation: its name and what makes it ready.
-pub const OPERATIONS: [(&str, fn() -> Operation); 7] = [
+pub const OPERATIONS: [(&str, Maker); 7] = [
     ("encode a quote", encode_a_quote),
     ("read a quote", read_a_quote),
     ("scan a WebSocket frame", scan_a_frame),
@@ -32,8 +35,7 @@ pub const OPERATIONS: [(&str, fn() -> Operation); 7] = [
 
 fn quote_text(seq: u64) -> Vec<u8> {
     let due = Due { seq, symbol: 0, offset_ns: 0, cents: 10_000 + seq % 1_000, quantity: 100 };
-    let quote =
-        Quote { due, symbol: "ACME", due_us: 1_795_230_683_531_537, sent_us: 1_795_230_683_531_551 };
+    let quote = Quote { due, symbol: "ACME", due_us: 1_795_230_683_531_537, sent_us: 1_795_230_683_531_551 };
     let mut text = Vec::with_capacity(QUOTE_BYTES as usize);
     quote.encode(QUOTE_BYTES, &mut text);
     text
@@ -101,7 +103,8 @@ fn scan_an_event() -> Operation {
 }
 
 fn scan_a_poll() -> Operation {
-    let request = b"GET /quotes?after=1234567 HTTP/1.1\r\nHost: localhost:8080\r\nAccept: application/json\r\n\r\n";
+    let request =
+        b"GET /quotes?after=1234567 HTTP/1.1\r\nHost: localhost:8080\r\nAccept: application/json\r\n\r\n";
     let mut answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\netag: \"1234567\"\r\n\
         cache-control: no-cache\r\ncontent-length: 150\r\ndate: Sat, 21 Nov 2026 05:28:47 GMT\r\n\r\n"
         .to_vec();

@@ -89,7 +89,7 @@ fn main() {
     };
     let body: &'static [u8] = quote().leak();
     let mut app = App::new(config);
-    APP.store(app.get_native(), Relaxed);
+    APP.store(app.get_native_app().get_native(), Relaxed);
     // SAFETY: the loop is this thread's own, the callback takes nothing that ends.
     unsafe {
         let timer = sys::us_create_timer(sys::uws_get_loop().cast(), 0, 0);
@@ -97,7 +97,7 @@ fn main() {
         sys::us_timer_set(timer, Some(publish), period, period);
     }
     app.ws("/ws", fan_out)
-        .get("/quotes", move |mut response: HttpResponse, _: HttpRequest| {
+        .get("/quotes", move |response: HttpResponse, _: HttpRequest| {
             response.write_header("Content-Type", "application/json");
             response.end(Some(body), false);
         })
