@@ -4,6 +4,12 @@ from statistics import median
 # A miss of a ratio counts past this: what interleaved medians repeat to.
 TOLERANCE = 0.07
 
+# What is shown beside a row's own figure.
+NAMES = {
+    "p50_us": "p50 µs", "p99_us": "p99 µs", "core_share": "of a core", "rss_per_client": "B a client",
+    "delivered_share": "delivered", "lost": "lost",
+}  # fmt: skip
+
 
 def ratios(rounds, name, against, figure):
     """Of the rounds in which both have the figure."""
@@ -44,21 +50,24 @@ def verdict(found, goal):
     return "within the noise" if short * limit <= tolerance else f"short by {short:.0%}"
 
 
-def goal_lines(row, rounds, ours):
+def goal_lines(row, rounds):
     for goal in row.goals:
         figure = goal.figure or row.figure
-        found = ratios(rounds, ours, goal.against, figure) if goal.against else values(rounds, ours, figure)
+        found = ratios(rounds, goal.who, goal.against, figure) if goal.against else values(rounds, goal.who, figure)
         limit = f"≥ {goal.least:g}" if goal.least is not None else f"≤ {goal.most:g}"
         what = f"{limit} × {goal.against}" if goal.against else f"{limit} {row.unit if figure == row.figure else ''}"
-        what += f" ({figure})" if goal.figure else ""
+        what += f" ({NAMES[figure]})" if goal.figure else ""
+        what += f", {goal.who}" if "*" not in goal.who else ""
         shown = spread(found) if goal.against else number(median(found)) if found else "–"
         yield f"| {row.title} | {what.strip()} | {shown} | {verdict(found, goal)} |"
 
 
 def row_table(row, rounds):
-    columns = [("p50_us", "p50 µs"), ("p99_us", "p99 µs"), ("core_share", "of a core"), ("rss_per_client", "B a client")]
-    columns = [(key, name) for key, name in columns if key != row.figure]
-    columns = [(key, name) for key, name in columns if any(values(rounds, who, key) for who in row.contestants)]
+    # Counts of what is missing are shown where something is.
+    told = {key: [value for who in row.contestants for value in values(rounds, who, key)] for key in NAMES}
+    columns = [(key, name) for key, name in NAMES.items() if told[key] and key != row.figure]
+    full = {"delivered_share": lambda value: value > 0.98, "lost": lambda value: value == 0}
+    columns = [(key, name) for key, name in columns if not all(map(full.get(key, lambda _: False), told[key]))]
     yield "| | " + " | ".join([row.unit, "ratio to raw (range)", *(name for _, name in columns), "rounds"]) + " |"
     yield "|---" * (len(columns) + 4) + "|"
     for name in row.contestants:
@@ -68,7 +77,7 @@ def row_table(row, rounds):
         cells = [number(median(own)), spread(ratios(rounds, name, "raw", row.figure))]
         for key, _ in columns:
             found = values(rounds, name, key)
-            cells.append(number(median(found)) if found else "–")
+            cells.append((f"{median(found):.0%}" if "share" in key else number(median(found))) if found else "–")
         yield f"| {name} | " + " | ".join([*cells, str(len(own))]) + " |"
 
 
@@ -82,7 +91,7 @@ def conditions(kept):
     return text
 
 
-def render(rows, kept, ours, machine, versions):
+def render(rows, kept, machine, versions):
     lines = [
         "# Beside its peers",
         "",
@@ -100,7 +109,7 @@ def render(rows, kept, ours, machine, versions):
     ]
     measured = [(key, row) for key, row in rows.items() if key in kept]
     for key, row in measured:
-        lines += goal_lines(row, kept[key]["rounds"], ours)
+        lines += goal_lines(row, kept[key]["rounds"])
     for key, row in measured:
         lines += ["", f"## {row.title}", "", f"`--only {key}`, {conditions(kept[key])}", ""]
         lines += [*row_table(row, kept[key]["rounds"]), *([""] if row.notes else []), *row.notes]

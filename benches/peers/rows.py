@@ -1,4 +1,5 @@
 """The rows of the table: who is measured how, and what is to be reached. It neither repeats, nor judges, nor prints."""
+import json
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -6,11 +7,12 @@ from functools import cache
 from typing import Callable
 
 from programs import (
-    BUILT, LOADGEN, PLACE, PORT, RAW, ROOT, CLIENT_CORE, Server, closed_loop, listener, loadgen_run, raw_client, spawn,
-)
+    BUILT, CLIENT_CORE, LOADGEN, PLACE, PORT, RAW, ROOT, Server, closed_loop, listener, loadgen_run, raw_client, spawn,
+)  # fmt: skip
 
 OURS = "**tickertape**"
 LIBRARY = "tickertape, engine library"
+SERVER, GENERATOR = 0, 1
 NODE = ROOT / "benches/peers/node"
 K6 = PLACE / "venv/bin/k6"
 K6_SCRIPTS = ROOT / "benches/peers/k6"
@@ -25,6 +27,8 @@ class Goal:
     least: float | None = None
     most: float | None = None
     figure: str | None = None
+    # Somebody of ours in the place of the first.
+    who: str = OURS
 
 
 @dataclass
@@ -43,7 +47,7 @@ class Row:
 
 @cache
 def has_engine():
-    """Whether this build has the direct engine on both sides."""
+    """Whether this build's server and its generator have the direct engine."""
     serve = subprocess.run([LOADGEN, "serve", "--help"], capture_output=True, text=True, check=True).stdout
     file = PLACE / "engine.toml"
     file.write_text(scenario("websocket", 1, 1, 1, engine="direct"))
@@ -87,9 +91,9 @@ def go(rate):
     return [PLACE / "go-peer", PORT, rate]
 
 
-def both_engines(make):
-    """Ours as it is by default, and with libraries where there is a choice."""
-    return {OURS: make("direct")} | ({LIBRARY: make("library")} if all(has_engine()) else {})
+def both_engines(side, make):
+    """Ours with the direct engine, and with libraries where that side has both."""
+    return {OURS: make("direct")} | ({LIBRARY: make("library")} if has_engine()[side] else {})
 
 
 def fan_out(kind, server, clients, rate, warmup=1.0):
@@ -198,8 +202,6 @@ def raw_drives(seconds):
 
 def raw_timer(per_second):
     def measure(seconds):
-        import json
-
         command = [RAW, "timer", "--rate", per_second, "--seconds", seconds]
         timer = spawn(command, CLIENT_CORE, stdout=subprocess.PIPE)
         found = json.loads(timer.communicate(timeout=60)[0])
@@ -230,7 +232,7 @@ def oha(seconds):
 def pushing_rows():
     def both(kind, work, clients, rate, peers):
         made = {"raw": fan_out(kind, raw_server(work), clients, rate)}
-        made |= both_engines(lambda which: fan_out(kind, lambda at: ours(at, which), clients, rate))
+        made |= both_engines(SERVER, lambda which: fan_out(kind, lambda at: ours(at, which), clients, rate))
         return made | {name: fan_out(kind, server, clients, at) for name, server, at in peers}
 
     return {
@@ -267,7 +269,7 @@ def answering_rows():
             "Polling, 100 keep-alive connections", "per_cpu_second", "requests per server CPU-second",
             [Goal("raw", least=0.85)],
             {"raw": answers(raw_server("http"))}
-            | both_engines(lambda which: answers(lambda at: ours(at, which, quote_bytes=110, symbols=1)))
+            | both_engines(SERVER, lambda which: answers(lambda at: ours(at, which, quote_bytes=110, symbols=1)))
             | {"uWebSockets": answers(uws), "axum": answers(rust("axum")), "Go net/http": answers(go),
                "Node http": answers(node("server.mjs"))},
             notes=["The body has about 150 bytes: ours is an envelope around one quote of 110."],
@@ -278,7 +280,7 @@ def answering_rows():
 def idle_rows():
     def idle(kind, peers):
         raw = {"raw": fan_out(kind, raw_server(f"{kind}-fanout"), MANY, 1)}
-        mine = both_engines(lambda which: fan_out(kind, lambda at: ours(at, which), MANY, 1))
+        mine = both_engines(SERVER, lambda which: fan_out(kind, lambda at: ours(at, which), MANY, 1))
         return raw | mine | {name: fan_out(kind, server, MANY, 1) for name, server in peers.items()}
 
     sockets = {
@@ -311,7 +313,7 @@ def generating_rows():
             "Generator receiving by WebSocket, 500 clients × 40/s", "per_cpu_second", "quotes per generator CPU-second",
             [Goal("raw", least=0.80), Goal("k6, 20/s", least=8)],
             {"raw": raw_receives("ws", clients, rate)}
-            | both_engines(lambda which: generates("websocket", clients, rate, which))
+            | both_engines(GENERATOR, lambda which: generates("websocket", clients, rate, which))
             | {"tokio-tungstenite, 4 KiB buffer": listens(rust_client, clients, rate),
                "ws on Node": listens(node_client, clients, rate), "k6, 20/s": listens(k6_listens, clients, k6_rate)},
             notes=["The server is ours for everybody, with the same feed. k6 would need more than a core for 40/s.",
@@ -322,19 +324,20 @@ def generating_rows():
             "Generator receiving by SSE, 500 clients × 40/s", "per_cpu_second", "quotes per generator CPU-second",
             [Goal("raw", least=0.75)],
             {"raw": raw_receives("sse", clients, rate)}
-            | both_engines(lambda which: generates("sse", clients, rate, which)),
+            | both_engines(GENERATOR, lambda which: generates("sse", clients, rate, which)),
         ),
         "poll-drive": Row(
             "Generator polling in a closed loop, 100 connections", "per_cpu_second", "requests per generator CPU-second",
             [Goal("wrk", least=0.80)],
             {"raw": raw_drives, "wrk": drives(wrk, r"(\d+) requests in")}
-            | both_engines(lambda which: generates("polling", 100, 1, which, per="requests", interval="1ms", pace="after-answer"))
+            | both_engines(GENERATOR, lambda which: generates("polling", 100, 1, which, per="requests", interval="1ms", pace="after-answer"))
             | ({"oha": drives(oha, r"\[200\] (\d+) responses")} if (PLACE / "oha/bin/oha").exists() else {})
             | {"k6": drives(lambda seconds: k6("http.js", 100, seconds), r"http_reqs[ .:]+(\d+)")},
             notes=["The server is ours for everybody. Our pollers ask again a millisecond after each answer, the others at once."],
         ),
         "generator-memory": Row(
-            "Generator memory per client at 10,000", "rss_per_client", "B", [Goal(None, most=3000)],
+            "Generator memory per client at 10,000", "rss_per_client", "B",
+            [Goal(None, most=3000), Goal(None, most=3000, who="tickertape, SSE")],
             {"raw": raw_receives("ws", MANY, 1), OURS: generates("websocket", MANY, 1, "direct"),
              "tickertape, SSE": generates("sse", MANY, 1, "direct"),
              "tokio-tungstenite, 4 KiB buffer": listens(rust_client, MANY, 1),

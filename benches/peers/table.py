@@ -112,7 +112,7 @@ def main():
         KEPT.write_text(json.dumps(kept))
     page = asked.out or (PLACE / "peers.md" if asked.force else PAGE)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(report.render(table, kept, rows.OURS, machine.describe(), versions()))
+    page.write_text(report.render(table, kept, machine.describe(), versions()))
     say(f"wrote {page}")
     return UNDECIDED if any(kept[key]["faults"] for key in keys) else 0
 
