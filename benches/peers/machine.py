@@ -62,4 +62,5 @@ def describe():
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / 2**20
     system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    return f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, {memory:.0f} GiB, {system}, Linux {platform.release()}"
+    cores = f"{os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}"
+    return f"{cores}, {memory:.0f} GiB, {system}, Linux {platform.release()}"

@@ -221,6 +221,10 @@ def renamed(measure, prefix):
     return inner
 
 
+def polls(which):
+    return generates("polling", 100, 1, which, per="requests", interval="1ms", pace="after-answer")
+
+
 def wrk(seconds):
     return ["wrk", "-t1", "-c100", f"-d{seconds}s", f"http://127.0.0.1:{PORT}/quotes"]
 
@@ -330,10 +334,11 @@ def generating_rows():
             "Generator polling in a closed loop, 100 connections", "per_cpu_second", "requests per generator CPU-second",
             [Goal("wrk", least=0.80)],
             {"raw": raw_drives, "wrk": drives(wrk, r"(\d+) requests in")}
-            | both_engines(GENERATOR, lambda which: generates("polling", 100, 1, which, per="requests", interval="1ms", pace="after-answer"))
+            | both_engines(GENERATOR, polls)
             | ({"oha": drives(oha, r"\[200\] (\d+) responses")} if (PLACE / "oha/bin/oha").exists() else {})
             | {"k6": drives(lambda seconds: k6("http.js", 100, seconds), r"http_reqs[ .:]+(\d+)")},
-            notes=["The server is ours for everybody. Our pollers ask again a millisecond after each answer, the others at once."],
+            notes=["The server is ours for everybody. Our pollers ask again a millisecond after each answer, the others at "
+                   "once."],
         ),
         "generator-memory": Row(
             "Generator memory per client at 10,000", "rss_per_client", "B",
@@ -343,7 +348,8 @@ def generating_rows():
              "tokio-tungstenite, 4 KiB buffer": listens(rust_client, MANY, 1),
              "ws on Node": listens(node_client, MANY, 1), "k6, 500 clients": listens(k6_listens, 500, 1)},
             rounds=1,
-            notes=["Growth from before the first connection for raw, and for ours where its result tells it; else the whole process."],
+            notes=["Growth from before the first connection for raw, and for ours where its result tells it; else the whole "
+                   "process."],
         ),
         "pacing": Row(
             "Pacing, 100 planned actions a second", "p50_us", "µs late, median",

@@ -76,7 +76,8 @@ def versions():
     told += [f"node {machine.tell('node', '--version').lstrip('v')}", machine.tell("rustc", "--version").rsplit(" (", 1)[0]]
     server, generator = rows.has_engine()
     told += [f"tickertape {machine.tell('git', '-C', str(ROOT), 'describe', '--always', '--dirty')}"]
-    told += [f"its server's engine {'direct' if server else 'library'}, its generator's {'direct' if generator else 'library'}"]
+    engines = ["direct" if direct else "library" for direct in (server, generator)]
+    told += ["its server's engine {}, its generator's {}".format(*engines)]
     return ", ".join(told)
 
 
@@ -99,7 +100,8 @@ def main():
         return 0
     seen = machine.probe()
     if seen["foreign_share"] > machine.MOST_FOREIGN and not asked.force:
-        say(f"error: others use {seen['foreign_share']:.0%} of this machine, expected at most {machine.MOST_FOREIGN:.0%}; --force measures all the same")
+        share, most = f"{seen['foreign_share']:.0%}", f"{machine.MOST_FOREIGN:.0%}"
+        say(f"error: others use {share} of this machine, expected at most {most}; --force measures all the same")
         return BUSY
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for key in keys:
