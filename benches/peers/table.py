@@ -33,11 +33,9 @@ def say(text):
 
 
 def one_round(row, number, seconds):
-    """Everybody once. Each round begins with another one, so that none always follows the same."""
-    names = list(row.contestants)
-    turn = number % len(names)
+    """Whoever takes part once."""
     found = {}
-    for name in names[turn:] + names[:turn]:
+    for name in row.turns(number):
         try:
             found[name] = row.contestants[name](seconds)
             say(f"  {number + 1} {name}: {report.number(found[name].get(row.figure))} {row.unit}")
