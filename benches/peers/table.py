@@ -14,7 +14,7 @@ from programs import PLACE, ROOT, Trouble
 
 KEPT = PLACE / "results.json"
 PAGE = ROOT / "docs/results/peers.md"
-BUSY, UNDECIDED = 3, 4
+USAGE, BUSY, UNDECIDED = 2, 3, 4
 
 
 def options():
@@ -25,6 +25,8 @@ def options():
     parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
     parser.add_argument("--out", type=Path, help="the page, if not docs/results/peers.md")
     parser.add_argument("--list", action="store_true", help="name the rows and who is in them")
+    # The shell around this has built it by then.
+    parser.add_argument("--with-oha", action="store_true", help="build oha too, which takes ten minutes")
     return parser.parse_args()
 
 
@@ -83,7 +85,8 @@ def chosen(table, only):
     wanted = [word for word in only.split(",") if word]
     unknown = [word for word in wanted if not any(key.startswith(word) for key in table)]
     if unknown:
-        sys.exit(f"error: --only names {unknown[0]!r}, expected beginnings of {', '.join(table)}")
+        say(f"error: --only names {unknown[0]!r}, expected beginnings of {', '.join(table)}")
+        sys.exit(USAGE)
     return [key for key in table if not wanted or any(key.startswith(word) for word in wanted)]
 
 
