@@ -157,7 +157,6 @@ impl Hub {
             if events.iter().any(|event| event.data() == WAKE) {
                 self.news();
             }
-            self.due();
             for event in events {
                 match event.data() {
                     LISTENER => self.accept(),
@@ -168,6 +167,8 @@ impl Hub {
                     token => self.event(token as u32, (token >> 32) as u32, event.events()),
                 }
             }
+            // After the events: who has spoken in time is heard first.
+            self.due();
             if self
                 .stops_ns
                 .is_some_and(|until_ns| self.free.len() == self.peers.len() || until_ns <= self.now_ns)

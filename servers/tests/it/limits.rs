@@ -19,7 +19,7 @@ async fn heads_that_take_too_long_end_the_connection() {
         client.send(begin).await;
         client.rest().await;
         let took = Duration::from_nanos(clock::now_ns() - began_ns);
-        assert!((LIMIT..LIMIT * 5).contains(&took), "{begin:?} took {took:?}");
+        assert!((LIMIT..LIMIT * 20).contains(&took), "{begin:?} took {took:?}");
     }
 }
 
@@ -205,7 +205,8 @@ async fn connections_that_find_the_accept_queue_full_are_counted() {
     for client in clients {
         crate::support::in_time(client).await.unwrap().unwrap();
     }
-    let connections = server.stats().await.connections;
-    assert!(connections.dropped > 0 && connections.accepted > 6, "{connections:?}");
+    // A client is connected before the server's kernel has its last word, which it may have to say again.
+    let connections = server.stats_when(|stats| stats.connections.accepted > 6).await.connections;
+    assert!(connections.dropped > 0, "{connections:?}");
     assert_eq!((connections.refused, connections.accept_errors), (0, 0));
 }

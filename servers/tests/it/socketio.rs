@@ -178,8 +178,10 @@ async fn a_new_client_gets_a_snapshot_then_every_quote_on_each_carrier() {
 
     let (mut polls, packets) = Polls::joined(&server).await;
     // The first ping comes at any time.
-    let mut quotes = packets.iter().filter(|packet| *packet != "2");
-    assert!(quotes.next().unwrap().starts_with("40{\"sid\":\""), "{packets:?}");
+    let packets: Vec<String> = packets.into_iter().filter(|packet| packet != "2").collect();
+    let told = format!("{packets:?}");
+    let mut quotes = packets.into_iter();
+    assert!(quotes.next().unwrap().starts_with("40{\"sid\":\""), "{told}");
     let snapshot = quotes.find(|packet| packet.starts_with("42[\"snapshot\"")).unwrap();
     let (last, gap, marked, _) = shape(&argument(&snapshot, "snapshot"));
     assert_eq!((gap, marked), (0, true));
