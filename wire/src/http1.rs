@@ -11,7 +11,7 @@ use crate::content::{Bodies, Content};
 use crate::fields::Coding;
 use crate::head::{Head, HeadReader, Method, Side, Start};
 use crate::websocket::Frames;
-use crate::{HeadKind, ScanError, Sink};
+use crate::{HeadKind, Part, ScanError, Sink};
 
 /// Scans both directions of one connection.
 ///
@@ -76,6 +76,22 @@ impl Http1 {
         self.not_failed()?;
         let result = self.scan_up(bytes, sink);
         self.keep_failure(result)
+    }
+
+    /// Counts a GET request without a body that differs from one scanned before in growing digits only: `bytes` long,
+    /// `steady_bytes` without them. Returns false, and does nothing, where no request may begin.
+    ///
+    /// A client that polls says the same each time: reading it again tells nothing new.
+    pub fn up_same_get(&mut self, bytes: usize, steady_bytes: u64, sink: &mut impl Sink) -> bool {
+        let begins = matches!(self.up.stage, Stage::Head) && self.up.heads.is_at_rest();
+        if !begins || self.failed.is_some() {
+            return false;
+        }
+        sink.count(Part::Headers, bytes);
+        self.asked.push_back(Method::Get);
+        sink.head(HeadKind::Get, steady_bytes);
+        sink.boundary();
+        true
     }
 
     /// Scans bytes from server to client. After an error it fails for good, in both directions.
