@@ -26,8 +26,6 @@ pub(super) struct Line {
     pub(super) down: Flow,
     pub(super) carry: Carry,
     pub(super) witness: Witness,
-    /// Whether the loop waits for room to write, too.
-    pub(super) waits_for_room: bool,
     up: Flow,
     /// What the socket had no room for yet.
     unsent: Vec<u8>,
@@ -50,7 +48,6 @@ impl Line {
             down: Flow::new(),
             carry: Carry::default(),
             witness: Witness::new(began),
-            waits_for_room: false,
             up: Flow::new(),
             unsent: Vec::new(),
         }
@@ -85,6 +82,11 @@ impl Line {
         }
         self.unsent.extend_from_slice(&out[written..]);
         Ok(if written == out.len() { Sent::All } else { Sent::Some })
+    }
+
+    /// Whether something waits for room to be written.
+    pub(super) fn has_more_to_say(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
     /// Writes what waited.

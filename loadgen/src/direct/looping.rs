@@ -34,6 +34,10 @@ const BURST: usize = 128;
 const PATROL_MS: u8 = 5;
 /// How long a closing connection may wait for the other end's last bytes.
 const ENDING_TIME: Duration = Duration::from_secs(3);
+/// Told once for each change: a socket that was read to its end is not looked at again until more comes, and none is
+/// registered twice.
+const CHANGES: EpollFlags =
+    EpollFlags::EPOLLET.union(EpollFlags::EPOLLIN).union(EpollFlags::EPOLLOUT).union(EpollFlags::EPOLLRDHUP);
 /// What epoll calls the timer; clients have their index.
 const TIMER: u64 = u64::MAX;
 /// Instants that are no client's.
@@ -281,7 +285,7 @@ impl<D: Dialogue> Looping<D> {
     fn open_line(&mut self, index: usize) -> bool {
         let began = self.desk.timeline.phase(clock::now_ns());
         let stream = self.desk.job.endpoint.begin().and_then(|stream| {
-            self.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+            self.epoll.add(&stream, EpollEvent::new(CHANGES, index as u64))?;
             Ok(stream)
         });
         match stream {
@@ -349,41 +353,48 @@ impl<D: Dialogue> Looping<D> {
 
     fn has_said(&mut self, index: usize, sent: Result<Sent, ClientError>) {
         let Slot { line: Some(line), talk, .. } = &mut self.slots[index] else { return };
-        let waits = match sent {
-            Ok(Sent::All) => false,
-            Ok(Sent::Some) => true,
-            Err(error) => return self.broken(index, error),
-        };
-        if !waits {
-            self.dialogue.said(talk, line.last_write_ns());
-        }
-        if waits != std::mem::replace(&mut line.waits_for_room, waits) {
-            let flags = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-            let mut event = EpollEvent::new(flags, index as u64);
-            if let Err(error) = self.epoll.modify(&line.stream, &mut event) {
-                self.broken(index, ClientError::Io(error.into()));
-            }
+        match sent {
+            Ok(Sent::All) => self.dialogue.said(talk, line.last_write_ns()),
+            // There is an event when there is room.
+            Ok(Sent::Some) => {}
+            Err(error) => self.broken(index, error),
         }
     }
 
     /// The socket has something to read or room to write.
     fn ready(&mut self, index: usize, flags: EpollFlags) {
-        if flags.contains(EpollFlags::EPOLLOUT)
-            && let Some(line) = &mut self.slots[index].line
-        {
+        let Some(line) = &mut self.slots[index].line else { return };
+        if flags.contains(EpollFlags::EPOLLOUT) && line.has_more_to_say() {
             let sent = line.say_on(&mut self.up, &self.desk.timeline);
             self.has_said(index, sent);
         }
-        let incoming = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        if !flags.intersects(incoming) {
-            return;
+        // The server's end may have come with its last bytes, and is told only once.
+        let to_the_end =
+            flags.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        if to_the_end || flags.contains(EpollFlags::EPOLLIN) {
+            while self.read(index, to_the_end) {}
         }
-        let Some(line) = &self.slots[index].line else { return };
+    }
+
+    /// Reads once. Returns whether there may be more.
+    #[inline]
+    fn read(&mut self, index: usize, to_the_end: bool) -> bool {
+        let Some(line) = &self.slots[index].line else { return false };
         match (&line.stream).read(&mut self.buffer) {
-            Ok(0) => self.ended(index),
-            Ok(bytes) => self.received(index, bytes),
-            Err(error) if is_for_later(&error) => {}
-            Err(error) => self.broken(index, ClientError::Io(error)),
+            Ok(0) => {
+                self.ended(index);
+                false
+            }
+            Ok(bytes) => {
+                self.received(index, bytes);
+                to_the_end || bytes == self.buffer.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(error) if is_for_later(&error) => false,
+            Err(error) => {
+                self.broken(index, ClientError::Io(error));
+                false
+            }
         }
     }
 

@@ -36,3 +36,6 @@ pub(crate) struct Setup {
 pub(crate) fn run<D: Dialogue>(setup: Setup, dialogue: D) -> io::Result<Found> {
     looping::Looping::new(setup, dialogue)?.run()
 }
+
+#[cfg(test)]
+mod tests;
