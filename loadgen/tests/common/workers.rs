@@ -1,8 +1,7 @@
-//! One worker against a server in this process, or one that the test started: its settings are the test's own.
+//! One worker without a trial around it: the test says when the feed starts and when clients close.
 
 use std::{
-    future::{Future, pending},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -15,9 +14,8 @@ use loadgen::{
     worker::{self, Found, Job, Live, Stage},
 };
 use measurement::recorder::Frame;
-use servers::{Settings, Start};
 use ticker::{Anchor, Subscriptions, Timetable, clock};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -97,44 +95,4 @@ impl Crew {
         let joined = tokio::task::spawn_blocking(move || self.thread.join());
         tokio::time::timeout(LIMIT, joined).await.expect("it closes in time").unwrap().unwrap().unwrap()
     }
-}
-
-/// Runs a variant's clients against a server in this process for its window; then `last` happens, and they close.
-pub(crate) async fn found<F: Future>(
-    text: &str,
-    settings: Settings,
-    last: impl FnOnce(oneshot::Sender<()>) -> F,
-) -> Found {
-    let variant = variant(text);
-    let listener = servers::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let address = listener.local_addr().unwrap();
-    let anchor = Anchor::now();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let (start, started) = oneshot::channel::<Start>();
-    let settings = Settings { feed: variant.feed.clone(), ..settings };
-    let shutdown = async move {
-        if stopped.await.is_err() {
-            pending::<()>().await;
-        }
-    };
-    let started = async move {
-        match started.await {
-            Ok(start) => start,
-            Err(_) => pending().await,
-        }
-    };
-    let server = tokio::spawn(servers::serve(listener, settings, started, shutdown));
-    let crew = Crew::start(variant, address, anchor);
-    crew.connected().await;
-    let t0_ns = clock::now_ns() + 50_000_000;
-    let window = crew.frame.window.clone();
-    let told = Start { anchor, t0_ns, window_from_ns: window.start, window_to_ns: window.end };
-    start.send(told).expect("the server waits for it");
-    crew.run(t0_ns);
-    let left = Duration::from_nanos(t0_ns + window.end - clock::now_ns()) + Duration::from_millis(200);
-    tokio::time::sleep(left).await;
-    last(stop).await;
-    let found = crew.close().await;
-    server.abort();
-    found
 }
