@@ -1,6 +1,6 @@
 //! Which keys can be swept, and how each of their values is checked.
 
-use ticker::{Arrivals, FeedSettings, Transport};
+use ticker::{Arrivals, Engine, FeedSettings, Transport};
 
 use crate::{
     clients,
@@ -99,7 +99,8 @@ pub(super) fn of_transport(
         word(sources, "transport.engine", given).map(Setting::Engine)
     })?;
     if own.engine.is_none() {
-        let engines = clients::engines(kind, &TransportOptions::default());
+        let all = clients::engines(kind, &TransportOptions::default());
+        let engines = if own.url.is_some() { &[Engine::Library] } else { all };
         engine =
             had(engine, |setting| matches!(setting, Setting::Engine(engine) if engines.contains(engine)));
     }

@@ -192,12 +192,12 @@ impl Resolver<'_> {
                 self.spare(&mut draft.load);
             }
         }
-        let engine = self.engine(entry, &mut draft, peer.is_some())?;
+        let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
         let label = own_name.unwrap_or_else(|| {
             let mut label = clients::label(entry.kind, &draft.options);
-            if engine != clients::engine(entry.kind, &draft.options) {
+            if !is_default {
                 label = format!("{label} {}", engine.name());
             }
             if let Some(time) = draft.options.coalesce {
@@ -227,22 +227,28 @@ impl Resolver<'_> {
         Ok(Named { variant, label, span: entry.span.clone() })
     }
 
-    /// The engine; what `[defaults]` asks for only where it can be.
-    fn engine(&self, entry: &Entry<'_>, draft: &mut Draft, of_others: bool) -> Result<Engine, ScenarioError> {
+    /// The engine, what `[defaults]` asks for only where it can be; and whether it would be that one anyway.
+    fn engine(
+        &self,
+        entry: &Entry<'_>,
+        draft: &mut Draft,
+        of_others: bool,
+    ) -> Result<(Engine, bool), ScenarioError> {
         let conflict = if of_others {
             let why = "the direct engine speaks to the reference server only: leave one of the two out";
             Some(Conflict { what: "`engine = \"direct\"` and `url`", why })
         } else {
             clients::library_only(entry.kind, &draft.options)
         };
-        let default = clients::engine(entry.kind, &draft.options);
-        let engine = match (draft.engine, conflict) {
-            (Some(Engine::Direct), Some(conflict)) if entry.own.engine.is_some() => {
-                return Err(self.conflict(entry, &conflict));
-            }
-            (_, Some(_)) => Engine::Library,
-            (engine, None) => engine.unwrap_or(default),
+        if let (Some(Engine::Direct), Some(conflict), Some(_)) = (draft.engine, &conflict, &entry.own.engine)
+        {
+            return Err(self.conflict(entry, conflict));
+        }
+        let default = match conflict {
+            Some(_) => Engine::Library,
+            None => clients::engine(entry.kind, &draft.options),
         };
+        let engine = if conflict.is_some() { default } else { draft.engine.unwrap_or(default) };
         if engine == Engine::Library
             && draft.options.coalesce.take().is_some()
             && entry.own.coalesce.is_some()
@@ -253,7 +259,7 @@ impl Resolver<'_> {
                 self.conflict(entry, &Conflict { what: "`coalesce` and `engine = \"library\"`", why })
             );
         }
-        Ok(engine)
+        Ok((engine, engine == default))
     }
 
     fn conflict(&self, entry: &Entry<'_>, conflict: &Conflict) -> ScenarioError {
