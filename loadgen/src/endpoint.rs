@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -168,7 +169,7 @@ impl Endpoint {
     pub async fn connect(&self, http: Http) -> io::Result<Stream> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
-        set_congestion_control(&socket);
+        set_congestion_control(SockRef::from(&socket));
         let stream = socket.connect(self.address).await?;
         let Some(Secure { connectors: [http1, http2], name }) = &self.secure else {
             return Ok(Stream::Plain(stream));
@@ -183,6 +184,24 @@ impl Endpoint {
             return Err(io::Error::other("the server does not speak HTTP/2 over TLS (no ALPN protocol h2)"));
         }
         Ok(Stream::Secure(Box::new(secured)))
+    }
+}
+
+impl Endpoint {
+    /// Begins to connect without TLS, with the same settings, on a socket that never blocks: it can be written when it
+    /// stands.
+    ///
+    /// # Errors
+    /// What the system says; that the connection is on its way is no error.
+    pub fn begin(&self) -> io::Result<std::net::TcpStream> {
+        let socket =
+            Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        set_congestion_control(SockRef::from(&socket));
+        match socket.connect(&self.address.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            Ok(()) | Err(_) => Ok(socket.into()),
+        }
     }
 }
 
@@ -240,13 +259,13 @@ fn connectors(from: &str, trusted: Vec<CertificateDer<'static>>) -> Result<[TlsC
 }
 
 #[cfg(target_os = "linux")]
-fn set_congestion_control(socket: &TcpSocket) {
+fn set_congestion_control(socket: SockRef<'_>) {
     // Where cubic is not to be had, the one in force is used; the manifest names it.
-    let _ = socket2::SockRef::from(socket).set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
+    let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_congestion_control(_socket: &TcpSocket) {}
+fn set_congestion_control(_socket: SockRef<'_>) {}
 
 #[cfg(test)]
 mod tests {

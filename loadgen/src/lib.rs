@@ -8,6 +8,7 @@ pub mod closing;
 pub mod conditions;
 pub mod control;
 pub mod counters;
+pub(crate) mod direct;
 pub mod endpoint;
 pub mod events;
 pub mod exhaustion;

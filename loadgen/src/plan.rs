@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use measurement::gate::Gate;
 use serde::Serialize;
 use serde_json::Value;
-use ticker::{FeedSettings, Transport};
+use ticker::{Engine, FeedSettings, Transport};
 
 pub mod options;
 pub mod peer;
@@ -52,8 +52,8 @@ pub struct VariantPlan {
     pub name: String,
     /// The transport.
     pub kind: Transport,
-    /// Which implementation of both sides: `library`.
-    pub engine: String,
+    /// Which implementation of both sides.
+    pub engine: Engine,
     /// The transport's options, defaults filled in.
     pub options: TransportOptions,
     /// The options that the file sets, for the result file.

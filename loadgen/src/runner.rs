@@ -232,7 +232,7 @@ mod tests {
         let variant = |number: usize| VariantPlan {
             name: format!("v{number}"),
             kind: ticker::Transport::ALL[0],
-            engine: "library".to_owned(),
+            engine: ticker::Engine::Library,
             options: crate::plan::TransportOptions::default(),
             set: Default::default(),
             point: Default::default(),

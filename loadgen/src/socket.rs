@@ -5,9 +5,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
     io::{self, IoSlice},
-    net::Shutdown,
     os::fd::{AsFd as _, BorrowedFd},
     pin::Pin,
     rc::Rc,
@@ -15,26 +13,24 @@ use std::{
     time::Duration,
 };
 
-use measurement::{
-    ledger::{Direction, KernelCheck, Phase},
-    result::{Kernel, Quic, Steady},
-};
+use measurement::ledger::Phase;
 use ticker::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use wire::{Bodies, Connection, kernel::TcpInfo};
+use wire::{Bodies, Connection};
 
 use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
 
-mod flow;
+mod books;
+pub(crate) mod flow;
+mod side;
 
-use flow::Flow;
+pub use books::Books;
+pub(crate) use books::Witness;
 pub use flow::Unit;
+use side::Side;
 
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
-
-/// The state of a socket that was reset, or closed by both sides (`linux/tcp_states.h`).
-const TCP_CLOSE: u8 = 7;
 
 /// What is known of a connection's bytes.
 #[derive(Debug)]
@@ -42,32 +38,9 @@ struct Tap {
     scanner: Connection,
     /// The scanner could not follow; from then on bytes are in no layer and the ledger cannot balance.
     lost: bool,
-    down: Flow,
-    up: Flow,
-    /// The kernel's view just before our FIN.
-    before_fin: Option<TcpInfo>,
-    shut: bool,
-    /// Segments in and out when each phase began for this connection.
-    segments: [Option<(u64, u64)>; 4],
-}
-
-impl Tap {
-    /// Notes the kernel's segment counts the first time that a phase moves bytes.
-    fn enter(&mut self, phase: Phase, fd: BorrowedFd<'_>) {
-        let noted = &mut self.segments[phase as usize];
-        if noted.is_none()
-            && let Ok(info) = wire::kernel::tcp_info(fd)
-        {
-            *noted = Some((u64::from(info.segs_in), u64::from(info.segs_out)));
-        }
-    }
-
-    /// Segments of the measure phase, both ways, up to the first bytes of what follows or `at_end`.
-    fn window_segments(&self, at_end: (u64, u64)) -> u64 {
-        let Some(from) = self.segments[Phase::Measure as usize] else { return 0 };
-        let to = self.segments[Phase::Drain as usize].unwrap_or(at_end);
-        (to.0 - from.0) + (to.1 - from.1)
-    }
+    down: Side,
+    up: Side,
+    witness: Witness,
 }
 
 /// A connected socket with its count.
@@ -76,59 +49,6 @@ pub struct Socket {
     stream: RefCell<Stream>,
     tap: RefCell<Tap>,
     timeline: Rc<Timeline>,
-}
-
-/// What a closed connection adds to the trial's books.
-#[derive(Clone, Debug, Default)]
-pub struct Books {
-    /// Server to client.
-    pub received: Direction,
-    /// Client to server.
-    pub sent: Direction,
-    /// The kernel's counts.
-    pub kernel: Kernel,
-    /// Connections held against the kernel.
-    pub check: KernelCheck,
-    /// Heads and framing without the digits that grow.
-    pub steady: Steady,
-    /// Messages that were scanned but not decoded, or the other way round.
-    pub unclaimed: u64,
-    /// Reads and writes of the measure phase that moved bytes.
-    pub calls: u64,
-    /// Segments of the measure phase, both ways, by the kernel.
-    pub window_segments: u64,
-    /// Sockets on which TCP_NODELAY was not in force at the end.
-    pub without_nodelay: u64,
-    /// Names of the congestion controls in force at the end.
-    pub congestion_controls: BTreeSet<String>,
-    /// Versions and cipher suites of TLS that were agreed on.
-    pub tls_suites: BTreeSet<String>,
-    /// Counts of QUIC connections, which have no TCP below.
-    pub quic: Option<Quic>,
-}
-
-impl Books {
-    /// Adds another connection's or worker's books.
-    pub fn merge(&mut self, other: &Self) {
-        self.received.merge(&other.received);
-        self.sent.merge(&other.sent);
-        self.kernel.received += other.kernel.received;
-        self.kernel.sent += other.kernel.sent;
-        self.kernel.segments_in += other.kernel.segments_in;
-        self.kernel.segments_out += other.kernel.segments_out;
-        self.kernel.retransmitted += other.kernel.retransmitted;
-        self.check.merge(other.check);
-        self.steady.merge(&other.steady);
-        self.unclaimed += other.unclaimed;
-        self.calls += other.calls;
-        self.window_segments += other.window_segments;
-        self.without_nodelay += other.without_nodelay;
-        self.congestion_controls.extend(other.congestion_controls.iter().cloned());
-        self.tls_suites.extend(other.tls_suites.iter().cloned());
-        if let Some(other) = &other.quic {
-            self.quic.get_or_insert_default().merge(other);
-        }
-    }
 }
 
 impl Socket {
@@ -141,20 +61,15 @@ impl Socket {
     ) -> io::Result<Rc<Self>> {
         let began = timeline.phase(clock::now_ns());
         let stream = endpoint.connect(http).await?;
-        let mut segments = [None; 4];
-        // The segments of its handshake belong to the phase in which it was opened.
-        segments[began as usize] = Some((0, 0));
         let tap = Tap {
             scanner: match http {
                 Http::H1 => Connection::http1(),
                 Http::H2 | Http::H3 => Connection::http2(bodies),
             },
             lost: false,
-            down: Flow::new(),
-            up: Flow::new(),
-            before_fin: None,
-            shut: false,
-            segments,
+            down: Side::new(),
+            up: Side::new(),
+            witness: Witness::new(began),
         };
         let socket = Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline });
         socket.account_below(0, 0);
@@ -167,7 +82,7 @@ impl Socket {
         let at_ns = clock::now_ns();
         let phase = self.timeline.phase(at_ns);
         let tap = &mut *self.tap.borrow_mut();
-        self.with_fd(|fd| tap.enter(phase, fd));
+        self.with_fd(|fd| tap.witness.enter(phase, fd));
         tap.up.sealed(written, up, at_ns, phase);
         tap.down.sealed(read, down, at_ns, phase);
     }
@@ -194,7 +109,7 @@ impl Socket {
     /// `payload_bytes` of a message that was claimed as framing are payload: one of several updates in it.
     pub fn claim_part(&self, unit: &Unit, payload_bytes: u64) {
         let tap = &mut *self.tap.borrow_mut();
-        let layers = tap.down.bytes.phase_mut(unit.phase);
+        let layers = tap.down.sums.bytes.phase_mut(unit.phase);
         let payload_bytes = payload_bytes.min(layers.app_framing);
         layers.app_framing -= payload_bytes;
         layers.payload += payload_bytes;
@@ -207,12 +122,12 @@ impl Socket {
 
     /// The instant of the last read.
     pub fn last_read_ns(&self) -> u64 {
-        self.tap.borrow().down.stamp_ns
+        self.tap.borrow().down.flow.stamp_ns
     }
 
     /// The instant of the last write.
     pub fn last_write_ns(&self) -> u64 {
-        self.tap.borrow().up.stamp_ns
+        self.tap.borrow().up.flow.stamp_ns
     }
 
     /// Half-closes, reads to the other end's FIN, and compares with the kernel over the connection's life.
@@ -231,47 +146,23 @@ impl Socket {
         let tap = &mut *self.tap.borrow_mut();
         tap.scanner.settle(&mut tap.up, &mut tap.down);
         let mut unclaimed = 0;
-        for flow in [&mut tap.down, &mut tap.up] {
-            // A message that was cut off by the close is nobody's payload.
-            flow.bytes.phase_mut(flow.phase).app_framing += flow.open_body;
-            while let Some(unit) = flow.claim(0) {
+        for side in [&mut tap.down, &mut tap.up] {
+            side.flow.cut_off(&mut side.sums);
+            while let Some(unit) = side.claim(0) {
                 // A stream that is given up leaves messages of the drain unread; earlier ones must all be decoded.
                 unclaimed += u64::from(unit.phase < Phase::Drain);
             }
         }
         tap.down.unseal();
         tap.up.unseal();
-        let mut steady = tap.down.steady;
-        // What clients say is no push.
-        steady.merge(&Steady { messages: Default::default(), ..tap.up.steady });
         let mut books = Books {
-            received: tap.down.bytes,
-            sent: tap.up.bytes,
-            steady,
             unclaimed,
-            calls: tap.down.calls + tap.up.calls,
-            congestion_controls: self.with_fd(wire::kernel::congestion_control).into_iter().collect(),
             tls_suites: self.stream.borrow().suite().into_iter().collect(),
-            // A socket that was reset no longer tells; it is not held against it.
-            without_nodelay: u64::from(self.stream.borrow().tcp().nodelay().is_ok_and(|nodelay| !nodelay)),
-            ..Books::default()
+            ..Books::of(&tap.down.sums, &tap.up.sums)
         };
-        let info = self.with_fd(wire::kernel::at_one_instant);
-        if let (Some((info, unread)), Some(before_fin)) = (info, tap.before_fin) {
-            let ours = tap.down.bytes.socket_total() + unread;
-            // After a reset the state no longer tells whether a FIN came first.
-            let reset = info.state == TCP_CLOSE && info.bytes_received == ours;
-            let received = if reset { ours } else { info.received() };
-            books.check.add(received == ours && before_fin.written() == tap.up.bytes.socket_total());
-            books.kernel = Kernel {
-                received,
-                sent: info.bytes_sent - info.bytes_retrans,
-                segments_in: u64::from(info.segs_in),
-                segments_out: u64::from(info.segs_out),
-                retransmitted: u64::from(info.total_retrans),
-            };
-            books.window_segments = tap.window_segments((u64::from(info.segs_in), u64::from(info.segs_out)));
-        }
+        // The kernel sees what is below TLS.
+        let below = (books.received.socket_total(), books.sent.socket_total());
+        self.with_fd(|fd| tap.witness.settle(fd, below, &mut books));
         books
     }
 
@@ -290,7 +181,7 @@ impl Wire {
         let phase = self.0.timeline.phase(at_ns);
         self.0.timeline.moved(at_ns, bytes.len() as u64, 0);
         let tap = &mut *self.0.tap.borrow_mut();
-        self.0.with_fd(|fd| tap.enter(phase, fd));
+        self.0.with_fd(|fd| tap.witness.enter(phase, fd));
         tap.down.moved(bytes.len(), at_ns, phase);
         tap.lost = tap.lost || tap.scanner.down(bytes, &mut tap.down).is_err();
     }
@@ -306,7 +197,7 @@ impl Wire {
         let phase = self.0.timeline.phase(at_ns);
         self.0.timeline.moved(at_ns, 0, bytes as u64);
         let tap = &mut *self.0.tap.borrow_mut();
-        self.0.with_fd(|fd| tap.enter(phase, fd));
+        self.0.with_fd(|fd| tap.witness.enter(phase, fd));
         tap.up.moved(bytes, at_ns, phase);
         for piece in pieces {
             let taken = piece.len().min(bytes);
@@ -317,13 +208,8 @@ impl Wire {
 
     /// Sends our FIN, once, after noting what the kernel holds without it.
     fn shut_down(&mut self) -> io::Result<()> {
-        let mut tap = self.0.tap.borrow_mut();
-        if tap.shut {
-            return Ok(());
-        }
-        tap.shut = true;
-        tap.before_fin = self.0.with_fd(|fd| wire::kernel::tcp_info(fd).ok());
-        socket2::SockRef::from(&*self.0.stream.borrow()).shutdown(Shutdown::Write)
+        let witness = &mut self.0.tap.borrow_mut().witness;
+        self.0.with_fd(|fd| witness.shut_down(fd))
     }
 }
 

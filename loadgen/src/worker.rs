@@ -18,14 +18,14 @@ use measurement::{
     tape::{Heard, Tape},
     validity::Exhausted,
 };
-use ticker::{Anchor, QuoteView, clock};
+use ticker::{Anchor, Engine, QuoteView, clock};
 use tokio::{sync::watch, task::LocalSet};
 use wire::Bodies;
 
 use crate::{
     clients::{self, mapping::Mapping, message::Seen},
+    direct,
     endpoint::Endpoint,
-    exhaustion,
     pacer::Pacer,
     plan::VariantPlan,
     process,
@@ -35,14 +35,17 @@ use crate::{
 
 mod error;
 mod live;
+mod notes;
 
 pub use error::ClientError;
 pub use live::Live;
+pub(crate) use live::SHOW_EVERY;
+pub(crate) use notes::Notes;
 
 /// How often the event loop is asked how late it is.
-const PROBE_EVERY: Duration = Duration::from_millis(10);
+pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(10);
 /// How long clients may take to close in order.
-const CLOSING_TIME: Duration = Duration::from_secs(5);
+pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 /// What the trial asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,25 @@ pub enum Stage {
     },
     /// Close everything in order.
     Close,
+}
+
+impl Stage {
+    /// Starts or cuts the measurement.
+    pub(crate) fn apply(self, timeline: &Timeline, recorder: &mut Recorder) {
+        match self {
+            Self::Run { t0_ns } => {
+                let window = recorder.frame().window.clone();
+                timeline.start(t0_ns, &window);
+                recorder.start(t0_ns);
+            }
+            Self::Cut { at_ns } => {
+                timeline.cut(at_ns);
+                let end_ns = recorder.frame().offset(at_ns);
+                recorder.cut(end_ns);
+            }
+            Self::Connect | Self::Close => {}
+        }
+    }
 }
 
 /// What a worker is given.
@@ -86,6 +108,26 @@ pub struct Job {
     pub core: Option<u32>,
     /// Whether somebody looks at the glimpse.
     pub watched: bool,
+}
+
+impl Job {
+    /// Number among all clients of the trial of the worker's client `index`.
+    pub fn number(&self, index: usize) -> u32 {
+        self.clients.start + index as u32
+    }
+
+    /// When that client begins to connect, in CLOCK_MONOTONIC nanoseconds.
+    pub fn ramp_ns(&self, index: usize) -> u64 {
+        let load = &self.variant.load;
+        let over_ns = load.connect_over.as_nanos() as u64;
+        self.ramp_from_ns + over_ns * u64::from(self.number(index)) / u64::from(load.clients)
+    }
+
+    /// Names of the symbols that it wants; `None` for all.
+    pub fn symbols(&self, index: usize) -> Option<Vec<String>> {
+        let wanted = self.frame.subscriptions.symbols_of(self.number(index))?;
+        Some(wanted.into_iter().map(ticker::symbol_name).collect())
+    }
 }
 
 /// Takes a message and its type.
@@ -116,6 +158,31 @@ pub struct Found {
 }
 
 impl Found {
+    /// What a worker has when its last client has closed.
+    pub(crate) fn of(
+        mut recorder: Recorder,
+        timeline: &Timeline,
+        books: Books,
+        notes: Notes,
+        live: &Live,
+    ) -> Self {
+        for (second, bytes) in timeline.bytes_by_second().into_iter().enumerate() {
+            recorder.moved(second as u64, bytes);
+        }
+        Self {
+            recording: recorder.finish(),
+            books,
+            unsocketed_payload: [0; 4],
+            errors: notes.errors,
+            connected: live.connected.load(Ordering::Relaxed),
+            disconnected: live.disconnected.load(Ordering::Relaxed),
+            reconnected: live.reconnected.load(Ordering::Relaxed),
+            tapes: Vec::new(),
+            exhausted: notes.exhausted,
+            closes: notes.closes,
+        }
+    }
+
     /// Adds another worker's findings.
     pub fn merge(&mut self, other: Self) {
         self.recording.merge(other.recording);
@@ -146,6 +213,9 @@ pub fn spawn(
             // Without pinning the run goes on; the manifest tells which cores were asked for.
             let _ = process::pin_thread(&[core]);
         }
+        if job.variant.engine == Engine::Direct {
+            return clients::direct(direct::Setup { job, stage, live });
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         LocalSet::new().block_on(&runtime, run(job, stage, live))
     })
@@ -168,9 +238,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         listening: job.listening.clone(),
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
-        errors: RefCell::default(),
-        exhausted: Cell::default(),
-        closes: RefCell::default(),
+        notes: RefCell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
         stage: stage.clone(),
@@ -192,7 +260,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     follow(&worker, &mut stage).await;
     let closing = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(CLOSING_TIME, closing).await.is_err() {
-        worker.note_error(format!("{} clients did not close in {CLOSING_TIME:?}", tasks.len()));
+        let unclosed = format!("{} clients did not close in {CLOSING_TIME:?}", tasks.len());
+        worker.notes.borrow_mut().error(unclosed);
         tasks.shutdown().await;
     }
     probe.abort();
@@ -201,21 +270,12 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let _ = (probe.await, driver.await, show.await);
     let worker =
         Rc::into_inner(worker).ok_or_else(|| io::Error::other("a client task outlived its worker"))?;
-    let mut recorder = worker.recorder.into_inner();
-    for (second, bytes) in worker.timeline.bytes_by_second().into_iter().enumerate() {
-        recorder.moved(second as u64, bytes);
-    }
+    let (recorder, books) = (worker.recorder.into_inner(), worker.books.into_inner());
+    let found = Found::of(recorder, &worker.timeline, books, worker.notes.into_inner(), &worker.live);
     Ok(Found {
-        recording: recorder.finish(),
-        books: worker.books.into_inner(),
         unsocketed_payload: worker.unsocketed_payload.get(),
-        errors: worker.errors.into_inner(),
-        connected: worker.live.connected.load(Ordering::Relaxed),
-        disconnected: worker.live.disconnected.load(Ordering::Relaxed),
-        reconnected: worker.live.reconnected.load(Ordering::Relaxed),
         tapes: worker.tape.map(RefCell::into_inner).into_iter().collect(),
-        exhausted: worker.exhausted.get(),
-        closes: worker.closes.into_inner(),
+        ..found
     })
 }
 
@@ -225,15 +285,8 @@ async fn follow(worker: &Worker, stage: &mut watch::Receiver<Stage>) {
         let announced = *stage.borrow_and_update();
         match announced {
             Stage::Connect => {}
-            Stage::Run { t0_ns } => {
-                worker.timeline.start(t0_ns, &worker.job.frame.window);
-                worker.recorder.borrow_mut().start(t0_ns);
-            }
-            Stage::Cut { at_ns } => {
-                worker.timeline.cut(at_ns);
-                let mut recorder = worker.recorder.borrow_mut();
-                let end_ns = recorder.frame().offset(at_ns);
-                recorder.cut(end_ns);
+            Stage::Run { .. } | Stage::Cut { .. } => {
+                announced.apply(&worker.timeline, &mut worker.recorder.borrow_mut());
             }
             Stage::Close => return,
         }
@@ -284,9 +337,7 @@ pub struct Worker {
     live: Arc<Live>,
     books: RefCell<Books>,
     unsocketed_payload: Cell<[u64; 4]>,
-    errors: RefCell<Vec<String>>,
-    exhausted: Cell<Exhausted>,
-    closes: RefCell<BTreeMap<u16, u64>>,
+    notes: RefCell<Notes>,
 }
 
 impl Worker {
@@ -297,20 +348,6 @@ impl Worker {
         match *announced {
             Stage::Run { t0_ns } => Some(t0_ns),
             Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
-        }
-    }
-
-    fn note_exhausted(&self, error: &ClientError) {
-        let mut exhausted = self.exhausted.get();
-        exhausted.merge(exhaustion::of(error));
-        self.exhausted.set(exhausted);
-    }
-
-    fn note_error(&self, error: String) {
-        const KEPT: usize = 5;
-        let mut errors = self.errors.borrow_mut();
-        if errors.len() < KEPT {
-            errors.push(error);
         }
     }
 }
@@ -328,7 +365,7 @@ pub struct Client {
 impl Client {
     /// Number among all clients of the trial.
     pub fn number(&self) -> u32 {
-        self.worker.job.clients.start + self.index as u32
+        self.worker.job.number(self.index)
     }
 
     /// The variant's plan.
@@ -343,15 +380,12 @@ impl Client {
 
     /// Names of the symbols that it wants; `None` for all.
     pub fn symbols(&self) -> Option<Vec<String>> {
-        let wanted = self.worker.job.frame.subscriptions.symbols_of(self.number())?;
-        Some(wanted.into_iter().map(ticker::symbol_name).collect())
+        self.worker.job.symbols(self.index)
     }
 
     /// Waits for this client's place on the connect ramp.
     pub async fn ramp(&self) {
-        let load = &self.plan().load;
-        let step = load.connect_over.as_nanos() as u64 * u64::from(self.number()) / u64::from(load.clients);
-        self.worker.pacer.at(self.worker.job.ramp_from_ns + step).await;
+        self.worker.pacer.at(self.worker.job.ramp_ns(self.index)).await;
     }
 
     /// Opens a counted socket to the server; what bodies are, heads of HTTP/2 do not tell.
@@ -457,13 +491,12 @@ impl Client {
         if let Some(from_ns) = from_ns {
             self.worker.recorder.borrow_mut().closed(at_ns.saturating_sub(from_ns));
         }
-        // A frame without a code counts as 1005 (RFC 6455 section 7.1.5).
-        *self.worker.closes.borrow_mut().entry(code.unwrap_or(1005)).or_default() += 1;
+        self.worker.notes.borrow_mut().closed(code);
     }
 
     /// The stream ended without a close frame: code 1006 (RFC 6455 section 7.1.5).
     pub fn unclosed(&self) {
-        *self.worker.closes.borrow_mut().entry(1006).or_default() += 1;
+        self.worker.notes.borrow_mut().unclosed();
     }
 
     /// Closes the socket in order and adds its bytes to the worker's books.
@@ -480,15 +513,13 @@ impl Client {
     /// The client could not connect.
     pub fn failed(&self, error: &ClientError) {
         self.worker.live.failed.fetch_add(1, Ordering::Relaxed);
-        self.worker.note_exhausted(error);
-        self.worker.note_error(format!("client {}: {error}", self.number()));
+        self.worker.notes.borrow_mut().client(self.number(), error);
     }
 
     /// The connection was lost though nobody asked for it.
     pub fn disconnected(&self, error: &ClientError) {
         self.worker.live.disconnected.fetch_add(1, Ordering::Relaxed);
-        self.worker.note_exhausted(error);
-        self.worker.note_error(format!("client {}: {error}", self.number()));
+        self.worker.notes.borrow_mut().client(self.number(), error);
     }
 }
 

@@ -178,18 +178,34 @@ fn unsupported() {
         ("headers twice", "[load]\nheaders = [\"minimal\", \"minimal\"]"),
         ("too many symbols", "[load]\nsymbols_per_client = 9"),
         ("HTTP/4", "[defaults]\nhttp = \"4\""),
-        ("engine", "[defaults]\nengine = \"direct\""),
+        ("engine", "[defaults]\nengine = \"fast\""),
+        ("coalesce", "[defaults]\nengine = \"direct\"\ncoalesce = \"2s\""),
     ]);
     let own = |line: &str| errors(&[(line, &format!("{PUSH}{line}\n"), &[])]);
     let own: String = ["http = \"3\"", "carrier = \"stream\""].into_iter().map(own).collect();
     let poll = "[[transport]]\nkind = \"polling\"\n";
+    let direct = |title: &'static str, lines: &str| {
+        errors(&[(title, &format!("[[transport]]\nengine = \"direct\"\nkind = {lines}\n"), &[])])
+    };
+    let direct = [
+        direct("direct and TLS", "\"sse\"\ntls = true"),
+        direct("direct and HTTP/2", "\"ndjson\"\nhttp = \"2\""),
+        direct("direct and deflate", "\"websocket\"\ndeflate = \"takeover\""),
+        direct("direct and gzip", "\"long-polling\"\ncompression = \"gzip\""),
+        direct("direct and pooled", "\"polling\"\nclient = \"pooled\""),
+        direct("direct without keep-alive", "\"polling\"\nkeep_alive = false"),
+        direct("direct and somebody else's", "\"websocket\"\nurl = \"ws://127.0.0.1:9/\""),
+        direct("direct where it is not spoken", "\"socketio\""),
+        direct("coalesced polls", "\"polling\"\ncoalesce = \"2ms\""),
+        errors(&[("coalesced by a library", &format!("{PUSH}coalesce = \"2ms\"\n"), &[])]),
+    ];
     let together = errors(&[
         ("keep-alive and HTTP/2", &format!("{poll}http = \"2\"\nkeep_alive = false\n"), &[]),
         ("pooled and TLS", &format!("{poll}client = \"pooled\"\ntls = true\n"), &[]),
         ("TLS twice", &format!("{poll}url = \"http://127.0.0.1:9/q\"\ntls = true\n"), &[]),
         ("a carrier of another", "[[transport]]\nkind = \"socketio\"\ncarrier = \"datagrams\"\n", &[]),
     ]);
-    let text = top + &own + &together;
+    let text = top + &own + &direct.concat() + &together;
     insta::assert_snapshot!(text);
 }
 
@@ -377,7 +393,7 @@ fn the_supported_value_of_every_reserved_key_passes() {
                 [[transport]]\nkind = \"sse\"\ntls = false\nhttp = \"1.1\"\n";
     let plan = plan(text, &["--set", "load.processes=1"]);
     assert!(plan.variants[0].headers.is_empty());
-    assert_eq!(plan.variants[0].engine, "library");
+    assert_eq!(plan.variants[0].engine, ticker::Engine::Library);
     assert_eq!((plan.title.as_str(), plan.trials, plan.seed), ("mine", 3, 1));
 }
 
@@ -425,4 +441,19 @@ fn a_kind_that_this_build_leaves_out_is_refused_by_name() {
     let found = errors(&[("a feature that is off", text, &[])]);
     let expected = "this build leaves out webtransport: build with --features quic";
     assert!(found.contains(expected), "{found}");
+}
+
+#[test]
+fn engines_are_named_where_they_are_not_the_default() {
+    let names = |text: &str| -> Vec<String> {
+        let plan = plan(text, &[]);
+        plan.variants
+            .into_iter()
+            .map(|variant| format!("{} ({})", variant.name, variant.engine.name()))
+            .collect()
+    };
+    let sweep = "[defaults]\nengine = [\"library\", \"direct\"]\n[[transport]]\nkind = \"sse\"\n[[transport]]\nkind = \"socketio\"\n";
+    assert_eq!(names(sweep), ["sse (library)", "sse direct (direct)", "socketio (library)"]);
+    let held = "[defaults]\nengine = \"direct\"\ncoalesce = \"2ms\"\n[[transport]]\nkind = \"websocket\"\n[[transport]]\nkind = \"sse\"\ntls = true\n";
+    assert_eq!(names(held), ["websocket direct coalesced 2ms (direct)", "sse tls (library)"]);
 }

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod protobuf;
 pub mod quote;
 pub mod random;
+pub mod scan;
 pub mod schedule;
 pub mod subscription;
 pub mod transport;

@@ -81,6 +81,7 @@ impl Content {
             Self::Whole(sum) => {
                 if !bytes.is_empty() {
                     sink.count(Part::Body, bytes.len());
+                    sink.body(bytes);
                 }
                 *sum += bytes.len() as u64;
             }
@@ -139,6 +140,7 @@ fn lines(line: &mut u64, mut bytes: &[u8], frame_ends: bool, sink: &mut impl Sin
             sink.count(Part::AppFraming, 1);
         } else {
             sink.count(Part::Body, taken);
+            sink.body(&bytes[..taken]);
             *line += taken as u64;
             if end.is_some() {
                 sink.message(std::mem::take(line));
@@ -172,6 +174,7 @@ impl Delimited {
                 }
             };
             sink.count(Part::Body, taken);
+            sink.body(&bytes[..taken]);
             bytes = &bytes[taken..];
             if let Some((whole, 0)) = self.message {
                 *self = Self::default();

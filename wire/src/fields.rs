@@ -42,8 +42,8 @@ impl Fields {
         }
     }
 
-    /// Takes in one field line, without its line end.
-    pub(crate) fn read(&mut self, line: &[u8]) -> Result<(), ScanError> {
+    /// Takes in one field line, without its line end. Returns its name and its value.
+    pub(crate) fn read<'a>(&mut self, line: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), ScanError> {
         let colon = memchr(b':', line).filter(|&at| is_token(&line[..at]));
         let Some(colon) = colon else {
             return Err(ScanError::FieldLine { found: excerpt(line) });
@@ -71,7 +71,7 @@ impl Fields {
         } else if is("upgrade") {
             self.upgrades_to_websocket |= list(value).any(|name| name.eq_ignore_ascii_case(b"websocket"));
         }
-        Ok(())
+        Ok((name, value))
     }
 
     fn read_content_length(&mut self, value: &[u8]) -> Result<(), ScanError> {
@@ -114,7 +114,7 @@ mod tests {
 
     fn fields(lines: &[&str]) -> Result<Fields, ScanError> {
         let mut fields = Fields::default();
-        lines.iter().try_for_each(|line| fields.read(line.as_bytes())).map(|()| fields)
+        lines.iter().try_for_each(|line| fields.read(line.as_bytes()).map(drop)).map(|()| fields)
     }
 
     #[test]

@@ -79,11 +79,11 @@ impl HeadReader {
             used += at + 1;
             self.lengthen(at + 1)?;
             let head = if self.line.is_empty() {
-                self.end_line(piece)?
+                self.end_line(piece, sink)?
             } else {
                 let mut line = std::mem::take(&mut self.line);
                 line.extend_from_slice(piece);
-                let head = self.end_line(&line)?;
+                let head = self.end_line(&line, sink)?;
                 line.clear();
                 self.line = line;
                 head
@@ -108,19 +108,23 @@ impl HeadReader {
     }
 
     /// Takes a line without its LF; returns the head if it was the blank line.
-    fn end_line(&mut self, line: &[u8]) -> Result<Option<Head>, ScanError> {
+    fn end_line(&mut self, line: &[u8], sink: &mut impl Sink) -> Result<Option<Head>, ScanError> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match (self.start, line) {
             // RFC 9112 section 2.2: a server ignores empty lines before a request line.
             (None, []) if self.side == Side::Client => Ok(None),
             (None, line) => {
-                self.start = Some(match self.side {
+                let start = match self.side {
                     Side::Client => {
                         self.digits = digits_of_query(line);
                         request_line(line)?
                     }
                     Side::Server => status_line(line)?,
-                });
+                };
+                if let Start::Response { status } = start {
+                    sink.status(status);
+                }
+                self.start = Some(start);
                 Ok(None)
             }
             (Some(start), []) => {
@@ -130,7 +134,11 @@ impl HeadReader {
                 self.start = None;
                 Ok(Some(Head { start, fields, steady_bytes }))
             }
-            (Some(_), line) => self.fields.read(line).map(|()| None),
+            (Some(_), line) => {
+                let (name, value) = self.fields.read(line)?;
+                sink.field(name, value);
+                Ok(None)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::content::{Bodies, Content};
 use crate::fields::Coding;
 use crate::head::{Head, HeadReader, Method, Side, Start};
 use crate::websocket::Frames;
-use crate::{HeadKind, ScanError, Sink};
+use crate::{HeadKind, Part, ScanError, Sink};
 
 /// Scans both directions of one connection.
 ///
@@ -38,14 +38,14 @@ pub struct Http1 {
 /// One direction of a connection.
 #[derive(Debug)]
 struct Direction {
-    heads: HeadReader,
+    side: Side,
     stage: Stage,
 }
 
 /// What comes next in one direction.
 #[derive(Debug)]
 enum Stage {
-    Head,
+    Head(HeadReader),
     Body(Body),
     Frames(Frames),
     Closed,
@@ -76,6 +76,21 @@ impl Http1 {
         self.not_failed()?;
         let result = self.scan_up(bytes, sink);
         self.keep_failure(result)
+    }
+
+    /// Counts a GET request without a body that differs from one scanned before in growing digits only: `bytes` long,
+    /// `steady_bytes` without them. Returns false, and does nothing, where no request may begin.
+    ///
+    /// A client that polls says the same each time: reading it again tells nothing new.
+    pub fn up_same_get(&mut self, bytes: usize, steady_bytes: u64, sink: &mut impl Sink) -> bool {
+        if !self.up.is_between_heads() || self.failed.is_some() {
+            return false;
+        }
+        sink.count(Part::Headers, bytes);
+        self.asked.push_back(Method::Get);
+        sink.head(HeadKind::Get, steady_bytes);
+        sink.boundary();
+        true
     }
 
     /// Scans bytes from server to client. After an error it fails for good, in both directions.
@@ -183,7 +198,7 @@ impl Http1 {
         if !head.fields.upgrades_to_websocket {
             return Err(ScanError::OtherProtocol);
         }
-        if !matches!(self.up.stage, Stage::Head) || !self.up.heads.is_at_rest() {
+        if !self.up.is_between_heads() {
             return Err(ScanError::SwitchedEarly);
         }
         self.up.stage = Stage::Frames(Frames::default());
@@ -203,18 +218,23 @@ fn after_request(head: &Head) -> Result<Next, ScanError> {
 
 impl Direction {
     fn new(side: Side) -> Self {
-        Self { heads: HeadReader::new(side), stage: Stage::Head }
+        Self { side, stage: Stage::Head(HeadReader::new(side)) }
+    }
+
+    /// Whether the next byte begins a head.
+    fn is_between_heads(&self) -> bool {
+        matches!(&self.stage, Stage::Head(heads) if heads.is_at_rest())
     }
 
     /// Returns how many bytes it took, and a head if one ends with them.
     fn scan(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(usize, Option<Head>), ScanError> {
         match &mut self.stage {
-            Stage::Head => self.heads.feed(bytes, sink),
+            Stage::Head(heads) => heads.feed(bytes, sink),
             Stage::Body(body) => {
                 let used = body.feed(bytes, sink)?;
                 if body.is_done() {
                     body.end(sink);
-                    self.stage = Stage::Head;
+                    self.stage = Stage::Head(HeadReader::new(self.side));
                 }
                 Ok((used, None))
             }
@@ -224,16 +244,20 @@ impl Direction {
     }
 
     fn go_on(&mut self, next: Next, head: &Head, sink: &mut impl Sink) {
-        self.stage = match next {
+        let stage = match next {
             Next::Body(framing) => {
                 // Only responses are read by event source clients.
                 let answers = matches!(head.start, Start::Response { .. });
                 let bodies = if answers { head.fields.bodies() } else { Bodies::Whole };
-                Stage::Body(Body::new(framing, Content::of_response(bodies)))
+                Some(Stage::Body(Body::new(framing, Content::of_response(bodies))))
             }
-            Next::Head => Stage::Head,
-            Next::Frames => Stage::Frames(Frames::default()),
+            Next::Head => None,
+            Next::Frames => Some(Stage::Frames(Frames::default())),
         };
+        // A reader of heads that goes on with the next one keeps its room.
+        if let Some(stage) = stage {
+            self.stage = stage;
+        }
         // Before its first event an event stream is between messages, too.
         let rests = if let Stage::Body(body) = &self.stage { body.is_between_messages() } else { true };
         if rests {
@@ -244,7 +268,7 @@ impl Direction {
     fn pending(&self) -> u64 {
         match &self.stage {
             Stage::Body(body) => body.pending(),
-            Stage::Head | Stage::Frames(_) | Stage::Closed => 0,
+            Stage::Head(_) | Stage::Frames(_) | Stage::Closed => 0,
         }
     }
 

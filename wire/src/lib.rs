@@ -68,6 +68,19 @@ pub trait Sink {
     fn head(&mut self, _kind: HeadKind, _bytes: u64) {}
     /// So many of the [`Part::TransportFraming`] counted last are digits of a chunk's length.
     fn length_digits(&mut self, _digits: usize) {}
+    /// The next piece of what may become a message: all of its body, in order, each byte once and as it is on the
+    /// wire (a masked frame's is masked). Either [`Sink::message`] or [`Sink::dropped`] follows where it ends.
+    fn body(&mut self, _piece: &[u8]) {}
+    /// What was handed out since the last message makes none: an event without data.
+    fn dropped(&mut self) {}
+    /// The status of a response whose head comes.
+    fn status(&mut self, _status: u16) {}
+    /// A field of the head that comes, its value without the space around it. Trailers are not told.
+    fn field(&mut self, _name: &[u8], _value: &[u8]) {}
+    /// The next piece of a WebSocket control frame's payload; an empty payload has no piece.
+    fn control(&mut self, _piece: &[u8]) {}
+    /// A control frame has ended, with this opcode (RFC 6455 section 5.5).
+    fn control_end(&mut self, _opcode: u8) {}
 }
 
 /// What a head of HTTP/1.1 opens.

@@ -55,10 +55,12 @@ impl EventStream {
             let ended = if let Some(ended) = self.carriage_return.take()
                 && bytes[0] == b'\n'
             {
+                let line_feed = &bytes[..1];
                 bytes = &bytes[1..];
-                self.late_line_feed(&ended, sink)
+                self.late_line_feed(&ended, line_feed, sink)
             } else if let Some(at) = memchr2(b'\r', b'\n', bytes) {
                 self.take(&bytes[..at], 1);
+                sink.body(&bytes[..=at]);
                 let ended = self.end_line(sink);
                 if bytes[at] == b'\r' {
                     self.carriage_return =
@@ -68,6 +70,7 @@ impl EventStream {
                 ended
             } else {
                 self.take(bytes, 0);
+                sink.body(bytes);
                 return;
             };
             if ended && !(frame_ends && bytes.is_empty()) {
@@ -83,10 +86,11 @@ impl EventStream {
     }
 
     /// Returns whether a block has ended here.
-    fn late_line_feed(&mut self, ended: &CarriageReturn, sink: &mut impl Sink) -> bool {
+    fn late_line_feed(&mut self, ended: &CarriageReturn, line_feed: &[u8], sink: &mut impl Sink) -> bool {
         match ended {
             CarriageReturn::Line => {
                 self.pending += 1;
+                sink.body(line_feed);
                 false
             }
             CarriageReturn::Block => {
@@ -120,6 +124,7 @@ impl EventStream {
             sink.message(bytes);
         } else {
             sink.count(Part::AppFraming, bytes as usize);
+            sink.dropped();
         }
     }
 
@@ -134,6 +139,7 @@ impl EventStream {
         let bytes = std::mem::take(self).pending;
         if bytes > 0 {
             sink.count(Part::AppFraming, bytes as usize);
+            sink.dropped();
         }
     }
 }

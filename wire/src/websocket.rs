@@ -30,7 +30,7 @@ struct Frame {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    Control,
+    Control { opcode: u8 },
     Data { last: bool },
 }
 
@@ -103,7 +103,7 @@ impl Frames {
             }
             opcode @ 8..=10 if !last => return Err(ScanError::FragmentedControl { opcode }),
             opcode @ 8..=10 if short_length > 125 => return Err(ScanError::LongControl { opcode }),
-            8..=10 => Kind::Control,
+            opcode @ 8..=10 => Kind::Control { opcode },
             found => return Err(ScanError::Opcode { found }),
         };
         Ok(Frame { kind, left: self.payload_length(short_length)? })
@@ -126,9 +126,13 @@ impl Frames {
         let take = frame.left.min(bytes.len() as u64);
         self.frame = Some(Frame { left: frame.left - take, ..frame });
         match frame.kind {
-            Kind::Control => sink.count(Part::TransportFraming, take as usize),
+            Kind::Control { .. } => {
+                sink.count(Part::TransportFraming, take as usize);
+                sink.control(&bytes[..take as usize]);
+            }
             Kind::Data { .. } => {
                 sink.count(Part::Body, take as usize);
+                sink.body(&bytes[..take as usize]);
                 self.message = self.message.map(|sum| sum + take);
             }
         }
@@ -136,10 +140,14 @@ impl Frames {
     }
 
     fn end_frame(&mut self, kind: Kind, sink: &mut impl Sink) {
-        if let Kind::Data { last: true } = kind
-            && let Some(body_bytes) = self.message.take()
-        {
-            sink.message(body_bytes);
+        match kind {
+            Kind::Control { opcode } => sink.control_end(opcode),
+            Kind::Data { last: true } => {
+                if let Some(body_bytes) = self.message.take() {
+                    sink.message(body_bytes);
+                }
+            }
+            Kind::Data { last: false } => {}
         }
         if self.message.is_none() {
             sink.boundary();

@@ -14,6 +14,10 @@ struct Record {
     expected: Expected,
     /// Reports in order, adjoining counts of one part added up.
     log: Vec<Report>,
+    /// What was handed out: each message, head field and control frame whole.
+    said: Vec<Said>,
+    /// Pieces of the message and of the control frame at hand.
+    open: (Vec<u8>, Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,14 @@ enum Report {
     Count(Part, usize),
     Message(u64),
     Boundary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Message(Vec<u8>),
+    Status(u16),
+    Field(Vec<u8>, Vec<u8>),
+    Control(u8, Vec<u8>),
 }
 
 impl Sink for Record {
@@ -36,10 +48,36 @@ impl Sink for Record {
         self.expected.tally.message(body_bytes);
         self.expected.messages.push(body_bytes);
         self.log.push(Report::Message(body_bytes));
+        assert_eq!(self.open.0.len() as u64, body_bytes, "a message is handed out whole");
+        self.said.push(Said::Message(std::mem::take(&mut self.open.0)));
     }
 
     fn boundary(&mut self) {
         self.log.push(Report::Boundary);
+    }
+
+    fn body(&mut self, piece: &[u8]) {
+        self.open.0.extend_from_slice(piece);
+    }
+
+    fn dropped(&mut self) {
+        self.open.0.clear();
+    }
+
+    fn status(&mut self, status: u16) {
+        self.said.push(Said::Status(status));
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.said.push(Said::Field(name.to_vec(), value.to_vec()));
+    }
+
+    fn control(&mut self, piece: &[u8]) {
+        self.open.1.extend_from_slice(piece);
+    }
+
+    fn control_end(&mut self, opcode: u8) {
+        self.said.push(Said::Control(opcode, std::mem::take(&mut self.open.1)));
     }
 }
 

@@ -11,6 +11,8 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+pub(super) use super::library::{direct, library_only};
+
 pub(super) const INITIATOR: Initiator = Initiator::Program;
 pub(super) const KEYS: &[&str] = &[];
 pub(super) const HTTP: &[Http] = &[Http::H2];

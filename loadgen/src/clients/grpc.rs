@@ -28,6 +28,8 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+pub(super) use super::library::{direct, library_only};
+
 pub(super) const INITIATOR: Initiator = Initiator::Program;
 pub(super) const KEYS: &[&str] = &["tls"];
 pub(super) const HTTP: &[Version] = &[Version::H2];

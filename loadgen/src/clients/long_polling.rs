@@ -16,6 +16,10 @@ use crate::{
     worker::Client,
 };
 
+mod direct;
+
+pub(super) use self::direct::direct;
+
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] = &["compression", "http", "tls"];
 pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
@@ -64,6 +68,10 @@ pub(super) fn loses(_options: &TransportOptions) -> bool {
 
 pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
+}
+
+pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
+    super::not_plain(options).or_else(|| super::answer::gzip(options))
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

@@ -1,17 +1,19 @@
 //! The clients: one file per transport, the same functions in the same order. This file only dispatches.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use measurement::result::Model;
-use ticker::Transport;
+use ticker::{Engine, Transport};
 
 use crate::{
+    direct,
     plan::{Carrier, Http, TransportOptions},
     scenario::headers::Initiator,
-    worker::{Client, ClientError},
+    worker::{Client, ClientError, Found},
 };
 
-mod envelope;
+mod answer;
+pub(crate) mod envelope;
 mod exchange;
 #[cfg(feature = "grpc")]
 mod grpc;
@@ -24,10 +26,12 @@ pub(crate) mod mapping;
 pub(crate) mod message;
 mod ndjson;
 mod polling;
+mod prepared;
 mod request;
 mod response;
 mod socketio;
 mod sse;
+mod streaming;
 pub mod verify;
 mod websocket;
 mod webtransport;
@@ -88,6 +92,54 @@ pub struct Conflict {
     pub what: &'static str,
     /// The reason.
     pub why: &'static str,
+}
+
+/// The engine of a variant that names none.
+pub fn engine(_kind: Transport, _options: &TransportOptions) -> Engine {
+    Engine::Library
+}
+
+/// The engines that a variant can have.
+pub fn engines(kind: Transport, options: &TransportOptions) -> &'static [Engine] {
+    if library_only(kind, options).is_some() { &[Engine::Library] } else { &Engine::ALL }
+}
+
+/// Why the direct engine does not speak the transport with these options; `None` if it does.
+pub fn library_only(kind: Transport, options: &TransportOptions) -> Option<Conflict> {
+    of!(kind, library_only(options))
+}
+
+/// Runs a worker's clients on the direct engine.
+pub(crate) fn direct(setup: direct::Setup) -> io::Result<Found> {
+    of!(setup.job.variant.kind, direct(setup))
+}
+
+/// The direct engine speaks HTTP/1.1 without TLS.
+fn not_plain(options: &TransportOptions) -> Option<Conflict> {
+    let because = |what| {
+        Some(Conflict { what, why: "the direct engine speaks plain HTTP/1.1: leave one of the two out" })
+    };
+    if options.http != Http::H1 {
+        return because("`engine = \"direct\"` and another `http` than \"1.1\"");
+    }
+    if options.tls { because("`engine = \"direct\"` and `tls = true`") } else { None }
+}
+
+/// What transports have in common that only libraries speak.
+mod library {
+    use std::io;
+
+    use super::Conflict;
+    use crate::{direct::Setup, plan::TransportOptions, worker::Found};
+
+    pub(super) fn library_only(_options: &TransportOptions) -> Option<Conflict> {
+        let why = "the direct engine does not speak it: leave `engine` out";
+        Some(Conflict { what: "`engine = \"direct\"`", why })
+    }
+
+    pub(super) fn direct(_setup: Setup) -> io::Result<Found> {
+        Err(io::Error::other("the direct engine does not speak this transport"))
+    }
 }
 
 /// Schemes of a url that the transport is reached by.

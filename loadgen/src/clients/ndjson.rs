@@ -21,8 +21,12 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+mod direct;
+
+pub(super) use self::direct::direct;
+
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
-pub(super) const KEYS: &[&str] = &["http", "tls"];
+pub(super) const KEYS: &[&str] = &["http", "tls", "coalesce"];
 pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
@@ -34,6 +38,7 @@ pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 const PATH: &str = "/ndjson";
+const MEDIA_TYPE: &str = "application/x-ndjson";
 /// A line without an end would fill the memory.
 const LONGEST_LINE: usize = 16 << 20;
 
@@ -65,6 +70,10 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
 }
 
+pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
+    super::not_plain(options)
+}
+
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
     let mut http = Http::open(client, Bodies::Lines).await?;
@@ -74,7 +83,7 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 }
 
 async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64) -> Ran {
-    let opening = Opening { path: PATH, own: &[], media_type: "application/x-ndjson" };
+    let opening = Opening { path: PATH, own: &[], media_type: MEDIA_TYPE };
     let body = opening.stream(client, http, (stands, from_ns)).await?;
     follow(client, stands, http.socket(), body, from_ns).await
 }

@@ -13,8 +13,12 @@ use super::{
 use crate::{
     plan::{Carrier, Compression, Http, HttpClient, Pace, PollMode, TransportOptions},
     scenario::headers::Initiator,
-    worker::Client,
+    worker::{Client, Job},
 };
+
+mod direct;
+
+pub(super) use self::direct::direct;
 
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] =
@@ -94,6 +98,19 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
 }
 
+pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
+    let because = |what| {
+        Some(Conflict { what, why: "the direct engine keeps one connection of its own for each client" })
+    };
+    if options.client == HttpClient::Pooled {
+        return because("`engine = \"direct\"` and `client = \"pooled\"`");
+    }
+    if !options.keep_alive {
+        return because("`engine = \"direct\"` and `keep_alive = false`");
+    }
+    super::not_plain(options).or_else(|| super::answer::gzip(options))
+}
+
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
     let mut exchange = Exchange::open(client).await?;
@@ -113,7 +130,7 @@ async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, f
     client.connected(from_ns, answer.done_ns);
     let Some(t0_ns) = client.started().await else { return Ok(()) };
     let period_ns = options.interval.as_nanos() as u64;
-    let mut planned_ns = t0_ns + phase_ns(client, period_ns);
+    let mut planned_ns = t0_ns + phase_ns(&client.worker.job, client.number(), period_ns);
     loop {
         // A poll that is due while the one before is under way is sent late, never skipped.
         let late = clock::now_ns() > planned_ns;
@@ -141,10 +158,9 @@ fn next_ns(pace: Pace, planned_ns: u64, done_ns: u64, period_ns: u64) -> u64 {
 }
 
 /// The clients' phases are stratified, (i + u)/N of the period (METRICS, rule 0).
-fn phase_ns(client: &Client, period_ns: u64) -> u64 {
-    let number = u64::from(client.number());
-    let drawn = random::unit(client.worker.job.seed, STREAM_PHASES, number);
-    ((number as f64 + drawn) / f64::from(client.plan().load.clients) * period_ns as f64) as u64
+fn phase_ns(job: &Job, number: u32, period_ns: u64) -> u64 {
+    let drawn = random::unit(job.seed, STREAM_PHASES, number.into());
+    ((f64::from(number) + drawn) / f64::from(job.variant.load.clients) * period_ns as f64) as u64
 }
 
 /// The url's path and query, or the reference server's with the cursor and the mode.

@@ -6,6 +6,7 @@ use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use crate::{
+    endpoint::Endpoint,
     plan::{Compression, Http},
     worker::{Client, ClientError},
 };
@@ -47,8 +48,18 @@ pub(super) fn of<B>(
     (fields, own): Fields<'_>,
     body: B,
 ) -> Result<Request<B>, ClientError> {
-    let endpoint = client.endpoint();
-    let multiplexed = client.plan().options.http != Http::H1;
+    formed((client.endpoint(), client.plan().options.http), method, path, (fields, own), body)
+}
+
+/// A request to that server, in that version of HTTP.
+pub(super) fn formed<B>(
+    (endpoint, http): (&Endpoint, Http),
+    method: Method,
+    path: &str,
+    (fields, own): Fields<'_>,
+    body: B,
+) -> Result<Request<B>, ClientError> {
+    let multiplexed = http != Http::H1;
     let target = if multiplexed { format!("{}{path}", endpoint.origin()) } else { path.to_owned() };
     let mut request = Request::builder().method(method).uri(target).body(body)?;
     if multiplexed {

@@ -26,6 +26,8 @@ use line::Answer;
 use packets::Packet;
 use polls::Polls;
 
+pub(super) use super::library::{direct, library_only};
+
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] = &["carrier", "tls"];
 pub(super) const HTTP: &[Http] = &[Http::H1];

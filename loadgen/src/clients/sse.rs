@@ -22,8 +22,12 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+mod direct;
+
+pub(super) use self::direct::direct;
+
 pub(super) const INITIATOR: Initiator = Initiator::EventSource;
-pub(super) const KEYS: &[&str] = &["http", "tls"];
+pub(super) const KEYS: &[&str] = &["http", "tls", "coalesce"];
 pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
@@ -35,6 +39,7 @@ pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 const PATH: &str = "/sse";
+const MEDIA_TYPE: &str = "text/event-stream";
 
 pub(super) fn conflict(_options: &TransportOptions) -> Option<Conflict> {
     None
@@ -64,6 +69,10 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
 }
 
+pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
+    super::not_plain(options)
+}
+
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
     let mut http = Http::open(client, Bodies::Events).await?;
@@ -72,9 +81,14 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     ran
 }
 
+/// What the request says beside the profile.
+fn own() -> [(&'static str, String); 2] {
+    [("accept", MEDIA_TYPE.to_owned()), ("cache-control", "no-cache".to_owned())]
+}
+
 async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64) -> Ran {
-    let own = [("accept", "text/event-stream".to_owned()), ("cache-control", "no-cache".to_owned())];
-    let opening = Opening { path: PATH, own: &own, media_type: "text/event-stream" };
+    let own = own();
+    let opening = Opening { path: PATH, own: &own, media_type: MEDIA_TYPE };
     let body = opening.stream(client, http, (stands, from_ns)).await?;
     follow(client, stands, http.socket(), body, from_ns).await
 }

@@ -1,5 +1,6 @@
 //! WebSocket: one upgraded connection, or one stream of an HTTP/2 connection; frames on the counting stream.
 
+mod direct;
 pub mod echo;
 mod frames;
 mod handshake;
@@ -23,8 +24,10 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+pub(super) use self::direct::direct;
+
 pub(super) const INITIATOR: Initiator = Initiator::WebSocket;
-pub(super) const KEYS: &[&str] = &["http", "tls", "encoding", "deflate"];
+pub(super) const KEYS: &[&str] = &["http", "tls", "encoding", "deflate", "coalesce"];
 pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
@@ -74,6 +77,14 @@ pub(super) fn loses(_options: &TransportOptions) -> bool {
 
 pub(super) fn connections(_options: &TransportOptions) -> u32 {
     1
+}
+
+pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
+    let deflates = (options.deflate != Deflate::Off).then_some(Conflict {
+        what: "`engine = \"direct\"` and `deflate`",
+        why: "the direct engine inflates nothing: leave one of the two out",
+    });
+    super::not_plain(options).or(deflates)
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

@@ -16,6 +16,8 @@ pub(super) mod frames;
 #[cfg(feature = "quic")]
 pub(super) mod session;
 
+pub(super) use super::library::{direct, library_only};
+
 pub(super) const INITIATOR: Initiator = Initiator::Fetch;
 pub(super) const KEYS: &[&str] = &["http", "carrier"];
 pub(super) const HTTP: &[Http] = &[Http::H3];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use ticker::Engine;
 
 /// Options of all transports; which of them a transport takes is said by its client file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +33,13 @@ pub struct TransportOptions {
     pub deflate: Deflate,
     /// What the messages travel in, where the transport has a choice; `None` for its own default.
     pub carrier: Option<Carrier>,
+    /// How long the direct engine's server may hold back what is ready, to send more in one write.
+    #[serde(serialize_with = "micros_or_null")]
+    pub coalesce: Option<Duration>,
+}
+
+fn micros_or_null<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64() * 1e6).serialize(serializer)
 }
 
 impl Default for TransportOptions {
@@ -49,6 +57,7 @@ impl Default for TransportOptions {
             encoding: Encoding::Text,
             deflate: Deflate::Off,
             carrier: None,
+            coalesce: None,
         }
     }
 }
@@ -80,6 +89,10 @@ macro_rules! words {
             }
         }
     };
+}
+
+impl Word for Engine {
+    const WORDS: &'static [(&'static str, Self)] = &[("library", Self::Library), ("direct", Self::Direct)];
 }
 
 words! {

@@ -67,7 +67,7 @@ fn variant(variant: &VariantPlan) -> Variant {
     Variant {
         name: variant.name.clone(),
         kind: variant.kind.name().to_owned(),
-        engine: variant.engine.clone(),
+        engine: variant.engine.name().to_owned(),
         options: variant.set.clone(),
         point: variant.point.clone(),
         model: clients::model(variant.kind, &variant.options),

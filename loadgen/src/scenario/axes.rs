@@ -1,8 +1,11 @@
 //! Which keys can be swept, and how each of their values is checked.
 
-use ticker::{Arrivals, FeedSettings, Transport};
+use ticker::{Arrivals, Engine, FeedSettings, Transport};
 
-use crate::{clients, plan::options::Word};
+use crate::{
+    clients,
+    plan::{TransportOptions, options::Word},
+};
 
 use super::{
     decode::Sources,
@@ -90,7 +93,21 @@ pub(super) fn of_transport(
         http =
             had(http, |setting| matches!(setting, Setting::Http(http) if clients::http(kind).contains(http)));
     }
+    // All transports have an engine; a default that one cannot have is meant for others.
+    let given = own.engine.as_ref().or(defaults.engine.as_ref()).cloned();
+    let mut engine = axis(sources, "transport.engine", &given, |given| {
+        word(sources, "transport.engine", given).map(Setting::Engine)
+    })?;
+    if own.engine.is_none() {
+        let all = clients::engines(kind, &TransportOptions::default());
+        let engines = if own.url.is_some() { &[Engine::Library] } else { all };
+        engine =
+            had(engine, |setting| matches!(setting, Setting::Engine(engine) if engines.contains(engine)));
+    }
+    let coalesce = pick("coalesce").from(&own.coalesce, &defaults.coalesce)?;
     let axes = [
+        engine,
+        time(sources, "transport.coalesce", &coalesce, &values::coalesce_range(), Setting::Coalesce)?,
         carrier,
         http,
         option!(tls, |given| Ok(Setting::Tls(given.value))),

@@ -1,10 +1,10 @@
 //! Wire types -> [`Plan`]: defaults filled in, every value checked, sweeps unrolled, names unique.
 
-use ticker::Transport;
+use ticker::{Engine, Transport};
 use toml::Spanned;
 
 use crate::{
-    clients,
+    clients::{self, Conflict},
     plan::{Http, Plan, TransportOptions, VariantPlan, options::Word as _},
 };
 
@@ -16,7 +16,7 @@ use super::{
     peer,
     scalar::{One, Span},
     source::Source,
-    sweep::{self, Axis, Point},
+    sweep::{self, Axis, Draft, Point},
     values::{self, Words},
     wire::{self, File},
 };
@@ -192,10 +192,17 @@ impl Resolver<'_> {
                 self.spare(&mut draft.load);
             }
         }
+        let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
         let label = own_name.unwrap_or_else(|| {
-            let label = clients::label(entry.kind, &draft.options);
+            let mut label = clients::label(entry.kind, &draft.options);
+            if !is_default {
+                label = format!("{label} {}", engine.name());
+            }
+            if let Some(time) = draft.options.coalesce {
+                label = format!("{label} coalesced {}", humantime::format_duration(time));
+            }
             peer.as_ref()
                 .map_or_else(|| label.clone(), |peer| format!("{label} at {}", host(&peer.url.written)))
         });
@@ -207,7 +214,7 @@ impl Resolver<'_> {
         let variant = VariantPlan {
             name: format!("{label}{suffix}"),
             kind: entry.kind,
-            engine: "library".to_owned(),
+            engine,
             options: draft.options,
             set: point.options(),
             point: point.swept(),
@@ -218,6 +225,50 @@ impl Resolver<'_> {
             headers,
         };
         Ok(Named { variant, label, span: entry.span.clone() })
+    }
+
+    /// The engine, what `[defaults]` asks for only where it can be; and whether it would be that one anyway.
+    fn engine(
+        &self,
+        entry: &Entry<'_>,
+        draft: &mut Draft,
+        of_others: bool,
+    ) -> Result<(Engine, bool), ScenarioError> {
+        let conflict = if of_others {
+            let why = "the direct engine speaks to the reference server only: leave one of the two out";
+            Some(Conflict { what: "`engine = \"direct\"` and `url`", why })
+        } else {
+            clients::library_only(entry.kind, &draft.options)
+        };
+        if let (Some(Engine::Direct), Some(conflict), Some(_)) = (draft.engine, &conflict, &entry.own.engine)
+        {
+            return Err(self.conflict(entry, conflict));
+        }
+        let default = match conflict {
+            Some(_) => Engine::Library,
+            None => clients::engine(entry.kind, &draft.options),
+        };
+        let engine = if conflict.is_some() { default } else { draft.engine.unwrap_or(default) };
+        if engine == Engine::Library
+            && draft.options.coalesce.take().is_some()
+            && entry.own.coalesce.is_some()
+        {
+            let why =
+                "the direct engine's server holds frames back: write engine = \"direct\" or leave it out";
+            return Err(
+                self.conflict(entry, &Conflict { what: "`coalesce` and `engine = \"library\"`", why })
+            );
+        }
+        Ok((engine, engine == default))
+    }
+
+    fn conflict(&self, entry: &Entry<'_>, conflict: &Conflict) -> ScenarioError {
+        let problem = Problem::Conflict {
+            kind: entry.kind.to_string(),
+            what: conflict.what.to_owned(),
+            advice: conflict.why.to_owned(),
+        };
+        self.sources.error(problem, entry.span.clone(), "this one")
     }
 
     /// Refuses options that the transport does not have, or not together.

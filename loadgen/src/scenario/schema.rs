@@ -174,10 +174,6 @@ pub(super) fn workload(_: &mut SchemaGenerator) -> Schema {
     one(strings(["ticker"]))
 }
 
-pub(super) fn engine(_: &mut SchemaGenerator) -> Schema {
-    one(strings(["library"]))
-}
-
 pub(super) fn driver(_: &mut SchemaGenerator) -> Schema {
     one(strings(["native"]))
 }

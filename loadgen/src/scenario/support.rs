@@ -17,15 +17,7 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     processes(file, sources)?;
-    engine(sources, file.defaults.engine.as_ref())?;
-    for transport in file.transport.iter().map(toml::Spanned::as_ref) {
-        engine(sources, transport.engine.as_ref())?;
-    }
     Ok(())
-}
-
-fn engine(sources: &Sources, engine: Option<&One<String>>) -> Result<(), ScenarioError> {
-    only(sources, "engine", engine, "library", &["direct"])
 }
 
 fn reserved(sources: &Sources, what: &str, advice: &str, given: &Reserved) -> Result<(), ScenarioError> {

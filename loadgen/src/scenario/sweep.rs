@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
-use ticker::{Arrivals, FeedSettings};
+use ticker::{Arrivals, Engine, FeedSettings};
 
 use crate::plan::{
     Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, TransportOptions,
@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub(super) feed: FeedSettings,
     pub(super) load: Load,
     pub(super) options: TransportOptions,
+    /// `None` for the default of what the other options come to.
+    pub(super) engine: Option<Engine>,
     pub(super) profile: Profile,
 }
 
@@ -34,6 +36,7 @@ impl Default for Draft {
             feed: FeedSettings::default(),
             load,
             options: TransportOptions::default(),
+            engine: None,
             profile: Profile::Browser,
         }
     }
@@ -63,6 +66,8 @@ pub(super) enum Setting {
     Encoding(Encoding),
     Deflate(Deflate),
     Carrier(Carrier),
+    Engine(Engine),
+    Coalesce(Duration),
     Headers(Profile),
 }
 
@@ -90,6 +95,8 @@ impl Setting {
             Self::Encoding(encoding) => draft.options.encoding = *encoding,
             Self::Deflate(deflate) => draft.options.deflate = *deflate,
             Self::Carrier(carrier) => draft.options.carrier = Some(*carrier),
+            Self::Engine(engine) => draft.engine = Some(*engine),
+            Self::Coalesce(time) => draft.options.coalesce = Some(*time),
             Self::Headers(profile) => draft.profile = *profile,
         }
     }
@@ -104,7 +111,8 @@ impl Setting {
             | Self::Warmup(duration)
             | Self::Measure(duration)
             | Self::Session(duration)
-            | Self::Interval(duration) => json!(humantime::format_duration(*duration).to_string()),
+            | Self::Interval(duration)
+            | Self::Coalesce(duration) => json!(humantime::format_duration(*duration).to_string()),
             Self::Mode(mode) => json!(mode),
             Self::Conditional(flag) | Self::Tls(flag) | Self::KeepAlive(flag) => json!(flag),
             Self::Client(client) => json!(client),
@@ -114,6 +122,7 @@ impl Setting {
             Self::Encoding(encoding) => json!(encoding),
             Self::Deflate(deflate) => json!(deflate),
             Self::Carrier(carrier) => json!(carrier),
+            Self::Engine(engine) => json!(engine),
             Self::Headers(profile) => json!(profile.name()),
         }
     }
@@ -174,11 +183,11 @@ impl Point<'_> {
             .collect()
     }
 
-    /// The transport's options that the file sets.
+    /// The transport's options that the file sets. The engine is none: the result has its own word for it.
     pub(super) fn options(&self) -> BTreeMap<String, Value> {
         self.0
             .iter()
-            .filter(|(axis, _)| axis.is_option())
+            .filter(|(axis, setting)| axis.is_option() && !matches!(setting, Setting::Engine(_)))
             .map(|(axis, setting)| (axis.short().to_owned(), setting.json()))
             .collect()
     }

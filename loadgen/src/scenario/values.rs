@@ -46,6 +46,11 @@ pub(super) fn interval_range() -> DurationRange {
     DurationRange { range: MS(1)..=S(600), advice }
 }
 
+pub(super) fn coalesce_range() -> DurationRange {
+    let advice = "it is added to the delay of quotes that are held back; leave it out to hold none back";
+    DurationRange { range: Duration::from_micros(100)..=S(1), advice }
+}
+
 pub(super) fn clients_range() -> NumberRange {
     let advice = "one machine has neither the ports nor the open files for more; start small and let `check` say what fits";
     NumberRange { range: 1..=100_000, advice }

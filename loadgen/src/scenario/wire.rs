@@ -10,6 +10,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use ticker::Engine;
 use toml::Spanned;
 
 use super::{
@@ -151,14 +152,18 @@ pub(super) struct Load {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Defaults {
-    /// Which implementation of both sides.
-    #[schemars(schema_with = "schema::engine")]
-    pub(super) engine: Option<One<String>>,
+    /// Which implementation of both sides: the libraries that everybody uses, or code of our own on the hot paths of
+    /// plain HTTP/1.1.
+    #[schemars(schema_with = "schema::words::<Engine>")]
+    pub(super) engine: Option<OneOrMany<String>>,
     /// Version of HTTP that carries it, "1.1" if left out and taken.
     #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,
     /// Whether the connection to the reference server is encrypted. For a `url` its scheme says so.
     pub(super) tls: Option<OneOrMany<bool>>,
+    /// Push on the direct engine: how long the server may hold back what is ready, to send more in one write, "100us" to
+    /// "1s"; not at all if left out.
+    pub(super) coalesce: Option<OneOrMany<Time>>,
     /// Lets this server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
     /// Polling: time between the polls of a client, "1ms" to "10m", "1s" if left out.
@@ -200,14 +205,18 @@ pub(super) struct Transport {
     pub(super) kind: Option<One<String>>,
     /// Heading of the row; what differs from its neighbours if left out. Names are unique.
     pub(super) name: Option<One<String>>,
-    /// Which implementation of both sides.
-    #[schemars(schema_with = "schema::engine")]
-    pub(super) engine: Option<One<String>>,
+    /// Which implementation of both sides: the libraries that everybody uses, or code of our own on the hot paths of
+    /// plain HTTP/1.1.
+    #[schemars(schema_with = "schema::words::<Engine>")]
+    pub(super) engine: Option<OneOrMany<String>>,
     /// Version of HTTP that carries it, "1.1" if left out and taken.
     #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,
     /// Whether the connection to the reference server is encrypted. For a `url` its scheme says so.
     pub(super) tls: Option<OneOrMany<bool>>,
+    /// Push on the direct engine: how long the server may hold back what is ready, to send more in one write, "100us" to
+    /// "1s"; not at all if left out.
+    pub(super) coalesce: Option<OneOrMany<Time>>,
     /// Lets this server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
     /// Polling: time between the polls of a client, "1ms" to "10m", "1s" if left out.

@@ -4,8 +4,8 @@ use wire::{HeadKind, Part, Sink as _};
 
 use super::*;
 
-fn flow_at(phase: Phase, bytes: usize) -> Flow {
-    let mut flow = Flow::new();
+fn flow_at(phase: Phase, bytes: usize) -> Side {
+    let mut flow = Side::new();
     flow.moved(bytes, 7, phase);
     flow
 }
@@ -28,14 +28,14 @@ fn a_message_counts_in_the_phase_of_its_first_byte() {
     assert_eq!(flow.claim(5), Some(Unit { stamp_ns: 9, phase: Phase::WarmUp, body_bytes: 5 }));
     assert_eq!(flow.claim(3), Some(Unit { stamp_ns: 9, phase: Phase::Measure, body_bytes: 5 }));
     assert_eq!(flow.claim(1), None);
-    assert!(flow.bytes.balanced(), "{:?}", flow.bytes);
-    assert_eq!(flow.bytes.phase(Phase::WarmUp).socket_total, 7);
-    assert_eq!(flow.bytes.phase(Phase::Measure).app_framing, 2);
+    assert!(flow.sums.bytes.balanced(), "{:?}", flow.sums.bytes);
+    assert_eq!(flow.sums.bytes.phase(Phase::WarmUp).socket_total, 7);
+    assert_eq!(flow.sums.bytes.phase(Phase::Measure).app_framing, 2);
 }
 
 #[test]
 fn what_tls_adds_is_a_layer_and_a_record_taken_late_is_a_debt_of_the_phase_before() {
-    let mut flow = Flow::new();
+    let mut flow = Side::new();
     flow.sealed(700, 0, 1, Phase::Connect);
     // A record of 122 bytes is read in the warm-up and taken in two halves, the second in the window.
     flow.moved(50, 2, Phase::WarmUp);
@@ -50,21 +50,21 @@ fn what_tls_adds_is_a_layer_and_a_record_taken_late_is_a_debt_of_the_phase_befor
     flow.claim(50).unwrap();
     flow.claim(50).unwrap();
     flow.unseal();
-    assert!(flow.bytes.balanced(), "{:?}", flow.bytes);
-    let of = |phase| (flow.bytes.phase(phase).tls, flow.bytes.phase(phase).socket_total);
+    assert!(flow.sums.bytes.balanced(), "{:?}", flow.sums.bytes);
+    let of = |phase| (flow.sums.bytes.phase(phase).tls, flow.sums.bytes.phase(phase).socket_total);
     assert_eq!([of(Phase::Connect), of(Phase::WarmUp), of(Phase::Measure)], [(700, 700), (22, 72), (0, 50)]);
-    assert_eq!(flow.bytes.socket_total(), 822);
+    assert_eq!(flow.sums.bytes.socket_total(), 822);
 }
 
 #[test]
 fn a_wrong_byte_planted_in_a_layer_breaks_the_identity() {
     let mut flow = flow_at(Phase::Measure, 100);
     flow.count(Part::Headers, 99);
-    assert!(!flow.bytes.balanced());
+    assert!(!flow.sums.bytes.balanced());
     flow.count(Part::Headers, 1);
-    assert!(flow.bytes.balanced());
+    assert!(flow.sums.bytes.balanced());
     flow.count(Part::AppFraming, 1);
-    assert!(!flow.bytes.balanced());
+    assert!(!flow.sums.bytes.balanced());
 }
 
 /// A peer that takes a long request in small pieces, then answers in chunks of every size.
@@ -149,6 +149,6 @@ fn steady_lengths_are_those_of_the_window_and_of_the_first_heads() {
     flow.head(HeadKind::NoContent, 29);
     flow.boundary();
     let one = |bytes| measurement::result::Counted { count: 1, bytes };
-    assert_eq!((flow.steady.opening_responses, flow.steady.messages), (one(28), one(4)));
-    assert_eq!((flow.steady.empty_responses, flow.steady.responses.count), (one(29), 0));
+    assert_eq!((flow.sums.steady.opening_responses, flow.sums.steady.messages), (one(28), one(4)));
+    assert_eq!((flow.sums.steady.empty_responses, flow.sums.steady.responses.count), (one(29), 0));
 }

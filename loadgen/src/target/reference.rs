@@ -9,7 +9,7 @@ use servers::{
     control::{Command, Hello, PROTOCOL, Reply, Start},
     stats::Stats,
 };
-use ticker::{Anchor, clock};
+use ticker::{Anchor, Engine, clock};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout},
@@ -27,6 +27,9 @@ use crate::{
 const START_TIME: Duration = Duration::from_secs(10);
 /// Connections of the server beyond its clients: the control plane's, and a few that are closing.
 const SPARE_CONNECTIONS: u32 = 16;
+
+/// Whether the server takes `--engine` and `--coalesce`.
+const SERVER_HAS_ENGINES: bool = false;
 
 /// What `/clock` answers, as far as it matters here.
 #[derive(serde::Deserialize)]
@@ -167,6 +170,15 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
         arguments.push("--quic".to_owned());
     } else if options.tls {
         arguments.push("--tls".to_owned());
+    }
+    if SERVER_HAS_ENGINES && variant.engine == Engine::Direct {
+        arguments.push(format!("--engine={}", variant.engine.name()));
+        if let Some(time) = options.coalesce {
+            arguments.push(format!(
+                "--coalesce={}",
+                humantime::format_duration(time).to_string().replace(' ', "")
+            ));
+        }
     }
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.

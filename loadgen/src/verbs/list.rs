@@ -9,6 +9,7 @@ use super::{printed, table, write_table};
 use crate::{
     cli::{ListArgs, Listed},
     clients,
+    plan::TransportOptions,
     scenario::{self, Overrides, SHIPPED},
 };
 
@@ -30,7 +31,10 @@ fn transports(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "Transports (kind in a [[transport]])\n")?;
     let mut rows = table(&["kind", "what it does", "options"]);
     for transport in Transport::ALL {
-        rows.add_row([transport.name(), transport.summary(), &clients::keys(transport).join(", ")]);
+        let several = clients::engines(transport, &TransportOptions::default()).len() > 1;
+        let keys: Vec<&str> =
+            clients::keys(transport).iter().copied().chain(several.then_some("engine")).collect();
+        rows.add_row([transport.name(), transport.summary(), &keys.join(", ")]);
     }
     write_table(out, &rows)
 }

@@ -79,6 +79,15 @@ pub enum ClientError {
     /// The server does not let the client in.
     #[error("the server refused: {0}")]
     Refused(String),
+    /// A connection that broke.
+    #[error("failed to read or write: {0}")]
+    Io(#[source] io::Error),
+    /// Bytes that are not what the protocol sends.
+    #[error("failed to follow the byte stream: {0}")]
+    Wire(#[from] wire::ScanError),
+    /// A message that the direct engine reads otherwise than the JSON parser does.
+    #[error("two readers disagree about a message: {0}")]
+    Disagree(String),
     /// The byte stream has no such message.
     #[error("a decoded message is not in the byte stream")]
     Unscanned,

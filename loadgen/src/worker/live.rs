@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use measurement::glimpse::Glimpse;
+use measurement::{glimpse::Glimpse, recorder::Recorder};
 
 use super::Worker;
+use crate::timeline::Timeline;
 
 /// How often a worker that is watched shows what it has.
-const SHOW_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(250);
 
 /// Live counts of one worker, for progress and for the end of the drain.
 #[derive(Debug, Default)]
@@ -31,6 +32,15 @@ pub struct Live {
 }
 
 impl Live {
+    /// Shows what there is so far.
+    pub(crate) fn show(&self, recorder: &Recorder, timeline: &Timeline) {
+        // Whoever looks just now has the last one; nobody waits.
+        if let Ok(mut glimpse) = self.glimpse.try_lock() {
+            let (received, sent) = timeline.totals();
+            glimpse.take(recorder.delay(), received, sent);
+        }
+    }
+
     /// Adds what the worker last showed.
     pub fn add_to(&self, sum: &mut Glimpse) {
         // A worker that panicked shows no more; the trial finds that out by itself.
@@ -47,10 +57,6 @@ pub(super) async fn show(worker: Rc<Worker>) {
     }
     loop {
         tokio::time::sleep(SHOW_EVERY).await;
-        // Whoever looks just now has the last one; nobody waits.
-        if let Ok(mut glimpse) = worker.live.glimpse.try_lock() {
-            let (received, sent) = worker.timeline.totals();
-            glimpse.take(worker.recorder.borrow().delay(), received, sent);
-        }
+        worker.live.show(&worker.recorder.borrow(), &worker.timeline);
     }
 }

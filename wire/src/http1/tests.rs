@@ -180,3 +180,25 @@ fn heads_have_kinds_and_lengths_without_digits_that_grow() {
     ];
     assert_eq!(down.0, expected);
 }
+
+#[test]
+fn a_request_that_is_the_same_again_counts_like_the_one_before() {
+    let request = b"GET /quotes?after=12 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answer = b"HTTP/1.1 304 Not Modified\r\n\r\n";
+    let ask = |again: bool| {
+        let (mut connection, mut up, mut down) = (Http1::new(), Log::default(), Log::default());
+        connection.up(request, &mut up).unwrap();
+        connection.down(answer, &mut down).unwrap();
+        if again {
+            assert!(connection.up_same_get(request.len(), request.len() as u64 - 2, &mut up));
+        } else {
+            connection.up(request, &mut up).unwrap();
+        }
+        connection.down(answer, &mut down).unwrap();
+        (up.text(), down.text())
+    };
+    assert_eq!(ask(true), ask(false));
+    let mut connection = Http1::new();
+    connection.up(b"GET", &mut Log::default()).unwrap();
+    assert!(!connection.up_same_get(9, 9, &mut Log::default()), "within a head");
+}

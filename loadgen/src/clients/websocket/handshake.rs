@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     conditions::HTTP_READ_BUFFER,
-    plan::{Deflate, Encoding},
+    endpoint::Endpoint,
+    plan::{Deflate, Encoding, VariantPlan},
     socket::Socket,
     worker::{Client, ClientError},
 };
@@ -28,7 +29,7 @@ pub(super) type Fields = Vec<(&'static str, String)>;
 
 /// Upgrades the connection.
 pub(super) async fn upgrade(client: &Client, socket: &Rc<Socket>, path: &str) -> Result<Frames, ClientError> {
-    let mut own = fields(client);
+    let mut own = own_fields(client);
     own.extend(asking());
     let request = request::get(client, path, &own, Body::default())?;
     exchange(socket, request, &own).await
@@ -76,7 +77,7 @@ pub(super) async fn exchange(
 
 /// Opens a stream of an HTTP/2 connection.
 pub(super) async fn connect(client: &Client, http: &mut Http, path: &str) -> Result<Frames, ClientError> {
-    let own = fields(client);
+    let own = own_fields(client);
     let mut request = request::build(client, Method::CONNECT, path, &own, Body::default())?;
     request.extensions_mut().insert(Protocol::from_static("websocket"));
     let mut response = http.send(request).await?.ok_or(ClientError::Closed)?;
@@ -108,16 +109,18 @@ async fn agreed(carried: Carried, own: &Fields, answer: &HeaderMap) -> Result<Fr
     Frames::over(carried, extensions).await
 }
 
+fn own_fields(client: &Client) -> Fields {
+    fields(client.plan(), client.endpoint(), subprotocols(client))
+}
+
 /// What either handshake says beside the profile.
-fn fields(client: &Client) -> Fields {
-    let plan = client.plan();
+pub(super) fn fields(plan: &VariantPlan, endpoint: &Endpoint, offered: String) -> Fields {
     let mut own = vec![("sec-websocket-version", "13".to_owned())];
-    let offered = subprotocols(client);
     if !offered.is_empty() {
         own.push(("sec-websocket-protocol", offered));
     }
     if !plan.sets_origin() {
-        own.push(("origin", client.endpoint().origin()));
+        own.push(("origin", endpoint.origin()));
     }
     let profile = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-extensions"));
     match (plan.options.deflate, profile) {
@@ -137,13 +140,18 @@ fn fields(client: &Client) -> Fields {
 
 /// What is offered: the scenario's subprotocols, or the ticker's own to a server that speaks it.
 fn subprotocols(client: &Client) -> String {
-    let ours = match client.plan().options.encoding {
-        Encoding::Text => "ticker.json.v1",
-        Encoding::Binary => "ticker.binary.v1",
-    };
+    let ours = ours(client.plan().options.encoding);
     match &client.plan().peer {
         Some(peer) if !peer.open.subprotocols.is_empty() => peer.open.subprotocols.join(", "),
         Some(_) if client.worker.mapping.is_some() || client.worker.listening.is_some() => String::new(),
         Some(_) | None => ours.to_owned(),
+    }
+}
+
+/// The ticker's own subprotocol.
+pub(super) fn ours(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Text => "ticker.json.v1",
+        Encoding::Binary => "ticker.binary.v1",
     }
 }
