@@ -1,6 +1,6 @@
 //! Where clients connect: address, name, path and, for `wss` and `https`, whom to trust. Opens streams, counts nothing.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, os::fd::AsFd as _, path::Path, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -9,6 +9,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     conditions::CONGESTION_CONTROL,
     plan::{Http, peer::Peer},
+    sources::{self, Sources},
     stream::{Counted, Stream},
 };
 
@@ -63,6 +64,7 @@ pub struct Endpoint {
     /// How QUIC reaches it, where it does.
     pub quic: Option<Quic>,
     secure: Option<Secure>,
+    sources: Option<Arc<Sources>>,
 }
 
 /// A server's address for QUIC.
@@ -104,7 +106,7 @@ impl Endpoint {
             Ok(Secure { connectors, name: ServerName::IpAddress(address.ip().into()) })
         });
         let secure = secure.transpose()?;
-        Ok(Self { address, authority: address.to_string(), path: None, quic: None, secure })
+        Ok(Self { address, authority: address.to_string(), path: None, quic: None, secure, sources: None })
     }
 
     /// The same, with the server's own certificate (PEM) for QUIC at `address`.
@@ -145,7 +147,13 @@ impl Endpoint {
             authority: authority.to_owned(),
             trust: Trust::Roots(Arc::clone(secure.connectors[1].config())),
         });
-        Ok(Self { address, authority: authority.to_owned(), path, quic, secure })
+        Ok(Self { address, authority: authority.to_owned(), path, quic, secure, sources: None })
+    }
+
+    /// The same server, reached from these addresses in turn, where it can be; without them the system chooses.
+    pub fn from_sources(self, sources: Sources) -> Self {
+        let sources = (sources.count() > 1 && sources::reach(&self.address)).then(|| Arc::new(sources));
+        Self { sources, ..self }
     }
 
     /// The same server, at each transport's own path.
@@ -163,13 +171,22 @@ impl Endpoint {
         format!("{}://{}", if self.is_secure() { "https" } else { "http" }, self.authority)
     }
 
-    /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
-    /// the scheme wants TLS, asking for that version of HTTP.
-    pub async fn connect(&self, http: Http) -> io::Result<Stream> {
+    /// A socket for a connection to the server, with the options and the source address that all have.
+    pub fn socket(&self) -> io::Result<TcpSocket> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
         set_congestion_control(&socket);
-        let stream = socket.connect(self.address).await?;
+        if let Some(sources) = &self.sources {
+            sources::choose_port_later(socket.as_fd())?;
+            socket.bind((sources.next(), 0).into())?;
+        }
+        Ok(socket)
+    }
+
+    /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
+    /// the scheme wants TLS, asking for that version of HTTP.
+    pub async fn connect(&self, http: Http) -> io::Result<Stream> {
+        let stream = self.socket()?.connect(self.address).await?;
         let Some(Secure { connectors: [http1, http2], name }) = &self.secure else {
             return Ok(Stream::Plain(stream));
         };

@@ -19,6 +19,7 @@ use measurement::{
     ledger::{Direction, KernelCheck, Phase},
     result::{Kernel, Quic, Steady},
 };
+use serde::{Deserialize, Serialize};
 use ticker::clock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use wire::{Bodies, Connection, kernel::TcpInfo};
@@ -79,7 +80,7 @@ pub struct Socket {
 }
 
 /// What a closed connection adds to the trial's books.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Books {
     /// Server to client.
     pub received: Direction,

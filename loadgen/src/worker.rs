@@ -41,8 +41,9 @@ pub use live::Live;
 
 /// How often the event loop is asked how late it is.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
-/// How long clients may take to close in order.
+/// How long clients may take to close in order: many share the machine's cores.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
+const CLOSING_TIME_OF_EACH: Duration = Duration::from_micros(500);
 
 /// What the trial asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,8 +192,9 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     }
     follow(&worker, &mut stage).await;
     let closing = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(CLOSING_TIME, closing).await.is_err() {
-        worker.note_error(format!("{} clients did not close in {CLOSING_TIME:?}", tasks.len()));
+    let patience = CLOSING_TIME + CLOSING_TIME_OF_EACH * worker.job.variant.load.clients;
+    if tokio::time::timeout(patience, closing).await.is_err() {
+        worker.note_error(format!("{} clients did not close in {patience:?}", tasks.len()));
         tasks.shutdown().await;
     }
     probe.abort();

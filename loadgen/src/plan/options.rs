@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Options of all transports; which of them a transport takes is said by its client file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransportOptions {
     /// Version of HTTP that carries it.
     pub http: Http,
@@ -77,6 +77,15 @@ macro_rules! words {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let found = String::deserialize(deserializer)?;
+                let known = Self::WORDS.iter().find(|(word, _)| *word == found);
+                let unknown = || D::Error::custom(format!("unknown word {found:?}"));
+                known.map(|(_, value)| *value).ok_or_else(unknown)
             }
         }
     };
