@@ -264,8 +264,7 @@ impl Course {
         marks: &mut Marks,
     ) -> Result<(), Interruption> {
         marks.kernel[0] = kernel_memory::now();
-        marks.fresh_loadgen = matches!(self.crew, Crew::Children(_)).then(|| self.crew.usage()).flatten();
-        self.connect(target, setting).await?;
+        self.connect(target, setting, marks).await?;
         marks.connected_stats = target.stats().await;
         marks.kernel[1] = kernel_memory::now();
         let window = self.variant.window_ns();
@@ -288,9 +287,19 @@ impl Course {
         self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
     }
 
-    async fn connect(&mut self, target: &mut Target, setting: &mut Setting<'_>) -> Result<(), Interruption> {
-        self.started_ns = clock::now_ns();
+    async fn connect(
+        &mut self,
+        target: &mut Target,
+        setting: &mut Setting<'_>,
+        marks: &mut Marks,
+    ) -> Result<(), Interruption> {
+        let lead = self.crew.lead();
+        self.started_ns = clock::now_ns() + lead.as_nanos() as u64;
         self.crew.connect(self.started_ns).await?;
+        // Processes of their own have made their recorders by now; what comes is for clients.
+        let left = Duration::from_nanos(self.started_ns.saturating_sub(clock::now_ns()));
+        sleep(left.saturating_sub(lead / 8)).await;
+        marks.fresh_loadgen = (!lead.is_zero()).then(|| self.crew.usage()).flatten();
         let asked = u64::from(self.variant.load.clients);
         let patience = CONNECT_TIME + CONNECT_TIME_OF_EACH * self.variant.load.clients;
         let limit = self.variant.load.connect_over + patience;
@@ -303,7 +312,7 @@ impl Course {
         if connected == asked {
             return Ok(());
         }
-        let seconds = (clock::now_ns() - self.started_ns) as f64 / 1e9;
+        let seconds = clock::now_ns().saturating_sub(self.started_ns) as f64 / 1e9;
         Err(Interruption::Connect { connected, asked, seconds })
     }
 
@@ -323,7 +332,7 @@ impl Course {
             }
             setting.listener.event(&Event::Progress {
                 phase,
-                seconds: (now_ns - self.started_ns) as f64 / 1e9,
+                seconds: now_ns.saturating_sub(self.started_ns) as f64 / 1e9,
                 connected: self.connected(),
                 delivered: self.delivered(),
                 workers: self.crew.lives(),

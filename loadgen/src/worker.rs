@@ -182,6 +182,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let driver = tokio::task::spawn_local(Rc::clone(&worker.pacer).drive());
     let probe = tokio::task::spawn_local(probe(Rc::clone(&worker)));
     let show = tokio::task::spawn_local(live::show(Rc::clone(&worker)));
+    // What clients hold is made when the first of them connects: memory that was there before is not theirs.
+    worker.pacer.at(worker.job.ramp_from_ns).await;
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..worker.job.clients.len() {
         tasks.spawn_local(clients::run(Client {

@@ -7,8 +7,9 @@ use ticker::{FeedError, Subscriptions, Timetable};
 
 use crate::{clients, plan::VariantPlan};
 
-/// The timetable goes on for so long after the last quote of the window may arrive.
+/// The timetable goes on for so long after the last quote of the window may arrive: until all clients have closed.
 const BEYOND: Duration = Duration::from_secs(5);
+const BEYOND_FOR_EACH: Duration = Duration::from_millis(1);
 
 /// The frame of a variant's trials; t0 is not known yet.
 ///
@@ -16,7 +17,8 @@ const BEYOND: Duration = Duration::from_secs(5);
 /// Feed settings that no server would take.
 pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
     let window = variant.window_ns();
-    let drain = clients::drain(variant.kind, &variant.options) + BEYOND;
+    let drain =
+        clients::drain(variant.kind, &variant.options) + BEYOND + BEYOND_FOR_EACH * variant.load.clients;
     let table = match &variant.peer {
         None => Timetable::new(&variant.feed, window.end + drain.as_nanos() as u64)?,
         Some(_) => Timetable::heard([], 0),

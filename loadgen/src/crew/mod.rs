@@ -1,6 +1,6 @@
 //! Who generates the load of a trial: threads of this process, or processes of their own. The trial sees no difference.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     process::{self, Usage},
@@ -19,6 +19,10 @@ pub use frame::frame;
 use message::Where;
 pub use sizes::{Sizes, share};
 pub use threads::Threads;
+
+/// How long processes may take from hearing of the ramp to being ready for it.
+const READY_TIME: Duration = Duration::from_millis(200);
+const READY_TIME_OF_EACH: Duration = Duration::from_millis(50);
 
 /// What went wrong with a process that generates load.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,14 @@ impl Crew {
         match self {
             Self::Threads(threads) => threads.connect(from_ns).map_err(CrewError::Threads),
             Self::Children(children) => children.connect(from_ns).await,
+        }
+    }
+
+    /// How far ahead the ramp must begin, so that all are ready for it.
+    pub fn lead(&self) -> Duration {
+        match self {
+            Self::Threads(_) => Duration::ZERO,
+            Self::Children(children) => READY_TIME + READY_TIME_OF_EACH * children.pids().count() as u32,
         }
     }
 

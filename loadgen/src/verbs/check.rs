@@ -278,7 +278,7 @@ mod tests {
         );
         let large = printed(&["load.clients=60000"]);
         assert!(large.contains("4 processes of the load generator and 4 processes of the server"), "{large}");
-        assert!(large.contains("of each of 5 source addresses"), "{large}");
+        assert!(large.contains("of each of 7 source addresses"), "{large}");
         let many = printed(&["load.trials=10", "feed.updates_per_second=100"]);
         assert!(!many.contains("too few") && !many.contains("describe"), "{many}");
     }
