@@ -296,6 +296,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connections_come_from_the_given_addresses_in_turn() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::reference(listener.local_addr().unwrap(), None).unwrap();
+        let endpoint = endpoint.from_sources(Sources::new(3, 1));
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let (connected, accepted) = tokio::join!(endpoint.connect(Http::H1), listener.accept());
+            connected.unwrap();
+            seen.push(accepted.unwrap().1.ip().to_string());
+        }
+        assert_eq!(seen, ["127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.2"]);
+    }
+
+    #[tokio::test]
     async fn another_machine_is_refused_unless_it_is_allowed() {
         let other = Endpoint::of_peer(&peer("ws://192.0.2.1:9/", false), None).await;
         assert!(matches!(other, Err(EndpointError::Remote { .. })));

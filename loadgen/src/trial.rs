@@ -240,7 +240,7 @@ impl Course {
             core: None,
             watched: setting.listener.watches(),
         };
-        let crew = Crew::start(job, &target.place(), &setting.cores.loadgen, sizes).await?;
+        let crew = Crew::start(&job, &target.place(), &setting.cores.loadgen, sizes).await?;
         let variant = Arc::clone(variant);
         Ok(Self { variant, frame, crew, started_ns: clock::now_ns(), t0_ns: None })
     }

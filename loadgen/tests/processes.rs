@@ -90,9 +90,8 @@ fn two_of_each_side_count_what_one_of_each_counts() {
 }
 
 #[test]
-fn clients_come_from_several_addresses_where_one_has_too_few_ports() {
+fn check_tells_processes_and_addresses_of_many_clients() {
     let place = workplace();
-    // The range is the system's: as many clients as pass half of it are too many for a test. So is asked of `check`.
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.current_dir(place.path()).args(["check", "ticker", "--set", "load.clients=200000"]);
     let output = command.output().expect("the program starts");

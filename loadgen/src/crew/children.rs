@@ -99,7 +99,11 @@ impl Children {
         let mut reader = Reader { number, pid, child, lines, live: Arc::clone(&live), said };
         match reader.line(START_TIME).await? {
             Said::Hello { protocol: PROTOCOL, .. } => {}
-            other => return Err(reader.wrong("version 1 of the messages", &other)),
+            other @ (Said::Hello { .. }
+            | Said::Ack(_)
+            | Said::Progress(_)
+            | Said::Found(_)
+            | Said::Error(_)) => return Err(reader.wrong("version 1 of the messages", &other)),
         }
         self.readers.spawn(reader.read());
         self.stdins.push(stdin);

@@ -59,11 +59,11 @@ pub enum Crew {
 impl Crew {
     /// Starts `sizes.generators` processes, or threads on `cores` for none, for all clients of `job`. Nothing connects before
     /// [`Self::connect`].
-    pub async fn start(job: Job, place: &Where, cores: &[u32], sizes: &Sizes) -> Result<Self, CrewError> {
+    pub async fn start(job: &Job, place: &Where, cores: &[u32], sizes: &Sizes) -> Result<Self, CrewError> {
         if sizes.generators == 0 {
-            return Ok(Self::Threads(Threads::new(job, cores.to_vec())));
+            return Ok(Self::Threads(Threads::new(job, cores)));
         }
-        Children::start(&job, place, cores, sizes).await.map(Self::Children)
+        Children::start(job, place, cores, sizes).await.map(Self::Children)
     }
 
     /// The connect ramp begins at `from_ns`.

@@ -61,8 +61,8 @@ fn work() -> Result<(), ObeyError> {
         }
         None => return Ok(()),
     };
-    let (watched, cores) = (job.watched, job.cores.clone());
-    let mut threads = Threads::new(prepared(&job)?, cores);
+    let watched = job.watched;
+    let mut threads = Threads::new(&prepared(&job)?, &job.cores);
     say(&Said::Ack(Taken::Job))?;
     let from_ns = match hear("the instant to connect at")? {
         Some(Told::Connect { from_ns }) => from_ns,

@@ -104,7 +104,9 @@ impl Reference {
             for reply in self.tell_all(&Command::Clock {}, "its clock").await? {
                 readings.push(match reply {
                     Reply::Clock { mono_ns } => mono_ns,
-                    other => return Err(unexpected("its clock", &other)),
+                    other @ (Reply::Ack(_) | Reply::Stats(_) | Reply::Error(_)) => {
+                        return Err(unexpected("its clock", &other));
+                    }
                 });
             }
         }
@@ -147,7 +149,9 @@ impl Reference {
         for reply in self.tell_all(&Command::Stats {}, "its counters").await? {
             match reply {
                 Reply::Stats(stats) => all.push(*stats),
-                other => return Err(unexpected("its counters", &other)),
+                other @ (Reply::Ack(_) | Reply::Clock { .. } | Reply::Error(_)) => {
+                    return Err(unexpected("its counters", &other));
+                }
             }
         }
         Ok(Stats::together(all).unwrap_or_default())
