@@ -13,7 +13,9 @@ use measurement::{
 };
 
 use crate::{
-    clients, conditions, judged,
+    clients, conditions,
+    crew::Sizes,
+    judged, kernel_memory,
     peers::{self, Lesson},
     plan::{Deflate, Http, VariantPlan},
     process::{Cores, Usage},
@@ -48,6 +50,8 @@ pub struct Evidence {
     pub ipv6: bool,
     /// What was learned of somebody else's feed.
     pub learned: Option<Lesson>,
+    /// How many processes each side was.
+    pub sizes: Sizes,
 }
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -304,7 +308,7 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
     let (Some(from), Some(to)) = (&evidence.marks.from, &evidence.marks.to) else { return };
     let clients = trial.clients.connected.max(1) as f64;
     let window_ns = (to.at_ns - from.at_ns) as f64;
-    let process = |from: &Usage, to: &Usage, cores: &[u32]| {
+    let process = |from: &Usage, to: &Usage, cores: &[u32], processes: u32| {
         let cpu_seconds = to.cpu_ns.saturating_sub(from.cpu_ns) as f64 / 1e9;
         let switches = to.voluntary_switches.saturating_sub(from.voluntary_switches);
         let delay_ns = to.run_delay_ns.saturating_sub(from.run_delay_ns) as f64;
@@ -316,11 +320,12 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
             voluntary_switches_per_update: per_update(switches as f64),
             run_delay_share: Some(delay_ns / window_ns / cores.len().max(1) as f64),
             cores: cores.to_vec(),
+            processes: Some(u64::from(processes)),
             ..Process::default()
         }
     };
     if let (Some(first), Some(last)) = (&from.server, &to.server) {
-        let mut server = process(first, last, &evidence.cores.server);
+        let mut server = process(first, last, &evidence.cores.server, evidence.sizes.servers);
         server.publisher_cpu_seconds =
             Some(last.publisher_cpu_ns.saturating_sub(first.publisher_cpu_ns) as f64 / 1e9);
         let idle = evidence.before.as_ref();
@@ -339,7 +344,10 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         trial.server = server;
     }
     if let (Some(first), Some(last)) = (&from.loadgen, &to.loadgen) {
-        let mut loadgen = process(first, last, &evidence.cores.loadgen);
+        let mut loadgen = process(first, last, &evidence.cores.loadgen, evidence.sizes.generators.max(1));
+        let fresh = evidence.marks.fresh_loadgen.as_ref();
+        loadgen.rss_per_client_bytes =
+            fresh.map(|fresh| last.rss_bytes.saturating_sub(fresh.rss_bytes) as f64 / clients);
         loadgen.socket_calls_per_update =
             if found.books.calls > 0 { per_update(found.books.calls as f64) } else { None };
         trial.loadgen = loadgen;
@@ -357,7 +365,15 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         because("server.syscalls_per_update", why);
     }
     because("loadgen.publisher_cpu_seconds", "the publisher is a thread of the server");
-    because("loadgen.rss_per_client_bytes", "earlier trials of the same process leave memory behind");
+    if trial.loadgen.rss_per_client_bytes.is_none() {
+        let why = "earlier trials of the same process leave memory behind: write load.processes = 1";
+        because("loadgen.rss_per_client_bytes", why);
+    }
+    let [before, after] = evidence.marks.kernel;
+    match kernel_memory::growth(before, after, trial.clients.connected) {
+        Ok(memory) => trial.kernel_memory = Some(memory),
+        Err(why) => because("kernel_memory", why),
+    }
     if evidence.marks.to.is_none() {
         because("server", "the window ended before the second reading");
         because("loadgen", "the window ended before the second reading");

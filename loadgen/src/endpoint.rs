@@ -1,6 +1,6 @@
 //! Where clients connect: address, name, path and, for `wss` and `https`, whom to trust. Opens streams, counts nothing.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, os::fd::AsFd as _, path::Path, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -10,6 +10,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     conditions::CONGESTION_CONTROL,
     plan::{Http, peer::Peer},
+    sources::{self, Sources},
     stream::{Counted, Stream},
 };
 
@@ -64,6 +65,7 @@ pub struct Endpoint {
     /// How QUIC reaches it, where it does.
     pub quic: Option<Quic>,
     secure: Option<Secure>,
+    sources: Option<Arc<Sources>>,
 }
 
 /// A server's address for QUIC.
@@ -105,7 +107,7 @@ impl Endpoint {
             Ok(Secure { connectors, name: ServerName::IpAddress(address.ip().into()) })
         });
         let secure = secure.transpose()?;
-        Ok(Self { address, authority: address.to_string(), path: None, quic: None, secure })
+        Ok(Self { address, authority: address.to_string(), path: None, quic: None, secure, sources: None })
     }
 
     /// The same, with the server's own certificate (PEM) for QUIC at `address`.
@@ -146,7 +148,13 @@ impl Endpoint {
             authority: authority.to_owned(),
             trust: Trust::Roots(Arc::clone(secure.connectors[1].config())),
         });
-        Ok(Self { address, authority: authority.to_owned(), path, quic, secure })
+        Ok(Self { address, authority: authority.to_owned(), path, quic, secure, sources: None })
+    }
+
+    /// The same server, reached from these addresses in turn, where it can be; without them the system chooses.
+    pub fn from_sources(self, sources: Sources) -> Self {
+        let sources = (sources.count() > 1 && sources::reach(&self.address)).then(|| Arc::new(sources));
+        Self { sources, ..self }
     }
 
     /// The same server, at each transport's own path.
@@ -164,13 +172,22 @@ impl Endpoint {
         format!("{}://{}", if self.is_secure() { "https" } else { "http" }, self.authority)
     }
 
-    /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
-    /// the scheme wants TLS, asking for that version of HTTP.
-    pub async fn connect(&self, http: Http) -> io::Result<Stream> {
+    /// A socket for a connection to the server, with the options and the source address that all have.
+    pub fn socket(&self) -> io::Result<TcpSocket> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
         set_congestion_control(SockRef::from(&socket));
-        let stream = socket.connect(self.address).await?;
+        if let Some(sources) = &self.sources {
+            sources::choose_port_later(socket.as_fd())?;
+            socket.bind((sources.next(), 0).into())?;
+        }
+        Ok(socket)
+    }
+
+    /// Connects with TCP_NODELAY and the congestion control that both ends state, and shakes hands where
+    /// the scheme wants TLS, asking for that version of HTTP.
+    pub async fn connect(&self, http: Http) -> io::Result<Stream> {
+        let stream = self.socket()?.connect(self.address).await?;
         let Some(Secure { connectors: [http1, http2], name }) = &self.secure else {
             return Ok(Stream::Plain(stream));
         };
@@ -198,6 +215,10 @@ impl Endpoint {
             Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         set_congestion_control(SockRef::from(&socket));
+        if let Some(sources) = &self.sources {
+            sources::choose_port_later(socket.as_fd())?;
+            socket.bind(&SocketAddr::from((sources.next(), 0)).into())?;
+        }
         match socket.connect(&self.address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             Ok(()) | Err(_) => Ok(socket.into()),
@@ -295,6 +316,20 @@ mod tests {
         check("http://127.0.0.1?after={after}", "127.0.0.1:80", "127.0.0.1", Some("/?after={after}")).await;
         check("http://[::1]:9", "[::1]:9", "[::1]:9", None).await;
         check("ws://localhost:7/a", "127.0.0.1:7", "localhost:7", Some("/a")).await;
+    }
+
+    #[tokio::test]
+    async fn connections_come_from_the_given_addresses_in_turn() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::reference(listener.local_addr().unwrap(), None).unwrap();
+        let endpoint = endpoint.from_sources(Sources::new(3, 1));
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let (connected, accepted) = tokio::join!(endpoint.connect(Http::H1), listener.accept());
+            connected.unwrap();
+            seen.push(accepted.unwrap().1.ip().to_string());
+        }
+        assert_eq!(seen, ["127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.2"]);
     }
 
     #[tokio::test]

@@ -111,6 +111,13 @@ impl Machine {
     }
 }
 
+/// What this machine gives to a trial, read afresh.
+pub fn limits() -> Limits {
+    let hard =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
+    Limits { files: hard.ok(), ports: ports().ok().map(|(first, last)| last + 1 - first) }
+}
+
 /// A file's text without the line end.
 pub(crate) fn text(path: &str) -> Fact<String> {
     fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| format!("{path}: {error}"))

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Verb::History(arguments) => verbs::history::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out),
+        Verb::Worker => return verbs::worker::run(),
     };
     done.unwrap_or_else(|report| {
         verbs::complain(&report);

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use measurement::gate::Gate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ticker::{Engine, FeedSettings, Transport};
 
@@ -46,7 +46,7 @@ pub struct Plan {
 }
 
 /// One row of the comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VariantPlan {
     /// Unique within the plan.
     pub name: String,
@@ -106,8 +106,19 @@ impl VariantPlan {
     }
 }
 
+/// How many processes each side of a trial is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processes {
+    /// As many as the clients' connections need; the generator stays in this process as long as one is enough.
+    #[default]
+    Auto,
+    /// So many of each side, the generator's started fresh for each trial as the server's are.
+    Number(u32),
+}
+
 /// How clients come and how long they stay.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Load {
     /// Number of clients.
     pub clients: u32,
@@ -125,15 +136,28 @@ pub struct Load {
     /// Length of a session, over which handshake bytes are also shown amortised.
     #[serde(with = "micros")]
     pub session: Duration,
+    /// Processes of each side.
+    pub processes: Processes,
 }
 
 mod micros {
     //! Durations in the result file are microseconds, as floats.
     use std::time::Duration;
 
-    use serde::Serializer;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(duration.as_secs_f64() * 1e6)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let us = f64::deserialize(deserializer)?;
+        // Whole nanoseconds: what was written is a multiple of them.
+        let ns = (us * 1e3).round();
+        if (0.0..=u64::MAX as f64).contains(&ns) {
+            Ok(Duration::from_nanos(ns as u64))
+        } else {
+            Err(D::Error::custom(format!("{us} is no duration in microseconds")))
+        }
     }
 }

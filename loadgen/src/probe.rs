@@ -183,7 +183,7 @@ async fn listen(
     let job = Job {
         variant: Arc::new(alone),
         seed: 1,
-        endpoint: target.endpoint(),
+        endpoint: Arc::new(target.endpoint()),
         listening: Some(Arc::new(listening)),
         clients: 0..1,
         frame,

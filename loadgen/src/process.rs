@@ -50,16 +50,30 @@ pub fn usage(pid: u32) -> Option<Usage> {
 /// are in each one's resident set.
 pub fn usage_of_tree(pid: u32) -> Option<Usage> {
     let mut total = usage(pid)?;
-    for child in descendants(pid) {
-        // One that ended meanwhile is missing from both readings.
-        let Some(usage) = usage(child) else { continue };
-        total.cpu_ns += usage.cpu_ns;
-        total.run_delay_ns += usage.run_delay_ns;
-        total.voluntary_switches += usage.voluntary_switches;
-        total.rss_bytes += usage.rss_bytes;
-        total.rss_peak_bytes += usage.rss_peak_bytes;
+    // One that ended meanwhile is missing from both readings.
+    descendants(pid).into_iter().filter_map(usage).for_each(|usage| total.add(&usage));
+    Some(total)
+}
+
+/// Reads several processes that share a work; `None` if one of them is gone.
+pub fn usage_of(pids: impl IntoIterator<Item = u32>) -> Option<Usage> {
+    let mut total = Usage::default();
+    for pid in pids {
+        total.add(&usage(pid)?);
     }
     Some(total)
+}
+
+impl Usage {
+    /// Adds another process's; peaks of memory may have been at different instants.
+    fn add(&mut self, other: &Self) {
+        self.cpu_ns += other.cpu_ns;
+        self.publisher_cpu_ns += other.publisher_cpu_ns;
+        self.run_delay_ns += other.run_delay_ns;
+        self.voluntary_switches += other.voluntary_switches;
+        self.rss_bytes += other.rss_bytes;
+        self.rss_peak_bytes += other.rss_peak_bytes;
+    }
 }
 
 fn descendants(pid: u32) -> Vec<u32> {

@@ -245,6 +245,7 @@ mod tests {
                 warmup: Duration::ZERO,
                 measure: Duration::from_secs(1),
                 session: Duration::from_secs(1),
+                processes: crate::plan::Processes::Auto,
             },
             header_profile: "minimal".to_owned(),
             headers: Vec::new(),

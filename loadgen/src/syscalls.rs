@@ -35,6 +35,15 @@ impl Syscalls {
         Self::by(Path::new(mounted.unwrap_or(TRACEFS[0])), pid)
     }
 
+    /// Counts for several processes.
+    pub fn of_all(pids: &[u32]) -> Result<Self, Uncounted> {
+        let mut files = Vec::new();
+        for pid in pids {
+            files.extend(Self::of(*pid)?.0);
+        }
+        Ok(Self(files))
+    }
+
     fn by(tracefs: &Path, pid: u32) -> Result<Self, Uncounted> {
         let id = std::fs::read_to_string(tracefs.join(TRACEPOINT)).map_err(Uncounted::Tracepoint)?;
         let id = id.trim().parse().map_err(|error| Uncounted::Tracepoint(std::io::Error::other(error)))?;

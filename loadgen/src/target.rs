@@ -1,17 +1,19 @@
 //! The server of a trial: the reference server, or somebody else's. The trial asks both the same questions.
 
-use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
+use std::{io, path::Path, process::ExitStatus, time::Duration};
 
 use measurement::offset::{self, Exchange};
 use ticker::{Anchor, clock};
 
 use crate::{
+    crew::message::Where,
     endpoint::{Endpoint, EndpointError},
     plan::VariantPlan,
     process::{self, Cores, Usage},
     syscalls::{Syscalls, Uncounted},
 };
 
+mod member;
 mod peer;
 mod program;
 mod reference;
@@ -87,28 +89,51 @@ impl Target {
     }
 
     /// Where clients connect.
-    pub fn endpoint(&self) -> Arc<Endpoint> {
+    pub fn endpoint(&self) -> Endpoint {
         match self {
-            Self::Reference(reference) => Arc::new(reference.endpoint.clone()),
-            Self::Peer(peer) => Arc::new(peer.endpoint.clone()),
+            Self::Reference(reference) => reference.endpoint.clone(),
+            Self::Peer(peer) => peer.endpoint.clone(),
         }
     }
 
-    /// What its process used so far; `None` where no process is known.
+    /// Where it is, as another process is told it.
+    pub fn place(&self) -> Where {
+        match self {
+            Self::Reference(reference) => reference.place.clone(),
+            Self::Peer(peer) => Where::Peer { port: peer.port },
+        }
+    }
+
+    /// Its processes, as far as they are known; of somebody else's the first one.
+    pub fn pids(&self) -> Vec<u32> {
+        match self {
+            Self::Reference(reference) => reference.pids(),
+            Self::Peer(peer) => peer.pid.into_iter().collect(),
+        }
+    }
+
+    /// Connections that its counters have only because they are asked for.
+    pub fn askers(&self) -> u64 {
+        match self {
+            Self::Reference(reference) => reference.askers(),
+            Self::Peer(_) => 0,
+        }
+    }
+
+    /// What its processes used so far; `None` where no process is known.
     pub fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Reference(reference) => process::usage(reference.pid),
+            Self::Reference(reference) => process::usage_of(reference.pids()),
             Self::Peer(peer) => process::usage_of_tree(peer.pid?),
         }
     }
 
     /// Counts its system calls from now on.
     pub fn syscalls(&self) -> Result<Syscalls, Uncounted> {
-        let pid = match self {
-            Self::Reference(reference) => Some(reference.pid),
-            Self::Peer(peer) => peer.pid,
-        };
-        Syscalls::of(pid.ok_or(Uncounted::NoProcess)?)
+        match self.pids().as_slice() {
+            [] => Err(Uncounted::NoProcess),
+            pids => Syscalls::of_all(pids),
+        }
     }
 
     /// Tells the server when to publish. Somebody else's publishes as it likes.

@@ -1,43 +1,49 @@
 //! One trial, from a fresh server process to its figures: the only place that moves between phases.
 
 use std::{
-    io,
     path::Path,
     sync::{Arc, atomic::Ordering},
-    thread::JoinHandle,
     time::Duration,
 };
 
 use measurement::{ledger::Phase, offset::Exchange, recorder::Frame, result::Trial};
-use ticker::{Anchor, Subscriptions, Timetable, clock};
-use tokio::{sync::watch, time::sleep};
+use ticker::{Anchor, clock};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     assemble::{self, Evidence},
     clients,
     counters::Counters,
+    crew::{self, Crew, CrewError, Sizes},
     events::{Event, Listener},
-    judged, peers,
+    judged,
+    kernel_memory::{self, Reading},
+    machine, peers,
     plan::VariantPlan,
-    process::{self, Cores, Usage},
+    process::{Cores, Usage},
+    sources::Sources,
     syscalls::Syscalls,
     target::{Program, Target, TargetError, stats::Stats},
-    worker::{self, Found, Job, Live, Stage},
+    worker::{Found, Job, Live, Stage},
 };
 
 /// From the start message to t0: enough for every process to have read it.
 const LEAD: Duration = Duration::from_millis(100);
-/// Beyond the connect ramp, how long the last client may take.
+/// Beyond the connect ramp, how long the last client may take; many share the machine's cores.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
+const CONNECT_TIME_OF_EACH: Duration = Duration::from_micros(500);
 /// How often progress is told and ends are looked for.
 const TICK: Duration = Duration::from_millis(20);
 /// How long the server may take to see that its clients have gone.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
+const SETTLE_TIME_OF_EACH: Duration = Duration::from_micros(100);
 /// A window cut to less than this tells nothing.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
 /// A cut lies this far ahead, so that every worker knows of it before it comes.
 const CUT_LEAD: Duration = Duration::from_millis(30);
+/// The same, and the lead of t0, for each process that has to be told.
+const LEAD_OF_EACH: Duration = Duration::from_millis(50);
 
 /// What all trials of a run share.
 pub struct Setting<'a> {
@@ -64,6 +70,8 @@ enum Interruption {
     User,
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Crew(#[from] CrewError),
     #[error("only {connected} of {asked} clients were connected after {seconds:.0} s")]
     Connect { connected: u64, asked: u64, seconds: f64 },
 }
@@ -86,27 +94,28 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let ipv6 = target.endpoint().address.is_ipv6();
     let syscalls = target.syscalls();
     let machine = Counters::now();
-    let mut crew = match Crew::start(variant, setting, &target) {
-        Ok(crew) => crew,
-        Err(error) => {
-            return assemble::failed(variant, started_at, format!("failed to start workers: {error}"));
-        }
+    let sizes = Sizes::of(variant, &machine::limits());
+    let mut course = match Course::start(variant, setting, &target, &sizes).await {
+        Ok(course) => course,
+        Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
     let (syscalls, uncounted) = match syscalls {
         Ok(syscalls) => (Some(syscalls), None),
         Err(why) => (None, Some(why.to_string())),
     };
     let mut marks = Marks { syscalls, uncounted, ..Marks::default() };
-    let ended = crew.phases(&mut target, setting, &mut marks).await;
+    let ended = course.phases(&mut target, setting, &mut marks).await;
+    if let Err(Interruption::Crew(error)) = ended {
+        return assemble::failed(variant, started_at, error.to_string());
+    }
     let dead = matches!(ended, Err(Interruption::Target(_)));
-    let window_ns = crew.close(ended.is_err());
-    let t0_ns = crew.t0_ns;
-    let mut found = match crew.join().await {
-        Ok(found) => found,
-        Err(error) => return assemble::failed(variant, started_at, format!("a worker failed: {error}")),
+    let t0_ns = course.t0_ns;
+    let (window_ns, mut found) = match course.close(ended.is_err(), &sizes).await {
+        Ok(closed) => closed,
+        Err(error) => return assemble::failed(variant, started_at, variant.redact(&error.to_string())),
     };
     let machine = Counters::now().since(&machine);
-    let last_stats = if dead { None } else { settled(&target).await };
+    let last_stats = if dead { None } else { settled(&target, variant.load.clients).await };
     let after_clock = if dead { None } else { target.exchange().await.ok() };
     let stopped = if dead { Ok(()) } else { target.stop().await };
     let error =
@@ -134,7 +143,8 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         (Some(_) | None, _) => None,
     };
     let cores = setting.cores.clone();
-    let evidence = Evidence { marks, before, machine, last_stats, window_ns, cores, error, ipv6, learned };
+    let evidence =
+        Evidence { marks, before, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 
@@ -159,6 +169,10 @@ pub struct Marks {
     pub syscalls: Option<Syscalls>,
     /// Why there is none.
     pub uncounted: Option<String>,
+    /// The load generator before its first connection, if it is made of fresh processes.
+    pub fresh_loadgen: Option<Usage>,
+    /// The kernel's caches before the first connection and when all clients stood.
+    pub kernel: [Option<Reading>; 2],
     /// At the start of the window.
     pub from: Option<Mark>,
     /// At its end.
@@ -172,7 +186,7 @@ pub struct Mark {
     pub at_ns: u64,
     /// The server process.
     pub server: Option<Usage>,
-    /// This process.
+    /// The load generator.
     pub loadgen: Option<Usage>,
     /// The server's counters.
     pub stats: Option<Stats>,
@@ -183,11 +197,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    async fn read(target: &Target, syscalls: Option<&Syscalls>) -> Self {
+    async fn read(target: &Target, crew: &Crew, syscalls: Option<&Syscalls>) -> Self {
         Self {
             at_ns: clock::now_ns(),
             server: target.usage(),
-            loadgen: process::usage(std::process::id()),
+            loadgen: crew.usage(),
             stats: target.stats().await,
             syscalls: syscalls.and_then(Syscalls::read),
             machine: Counters::now(),
@@ -195,71 +209,44 @@ impl Mark {
     }
 }
 
-/// The workers of a trial.
-struct Crew {
+/// A trial on its way: its crew, and the instants that it has reached.
+struct Course {
     variant: Arc<VariantPlan>,
     frame: Frame,
-    stage: watch::Sender<Stage>,
-    lives: Vec<Arc<Live>>,
-    threads: Vec<JoinHandle<io::Result<Found>>>,
+    crew: Crew,
     started_ns: u64,
     t0_ns: Option<u64>,
 }
 
-impl Crew {
-    fn start(variant: &Arc<VariantPlan>, setting: &Setting<'_>, target: &Target) -> io::Result<Self> {
-        let window = variant.window_ns();
-        let drain = clients::drain(variant.kind, &variant.options) + LEAD + Duration::from_secs(5);
-        let horizon_ns = window.end + drain.as_nanos() as u64;
-        let table = match &variant.peer {
-            None => Timetable::new(&variant.feed, horizon_ns).map_err(io::Error::other)?,
-            Some(_) => Timetable::heard([], 0),
-        };
-        let coalesces = clients::coalesces(variant.kind, &variant.options);
-        let asked = clients::acts_on_a_timetable(variant.kind);
-        let subscriptions = match variant.peer {
-            None => Subscriptions::new(variant.feed.symbols, variant.load.symbols_per_client),
-            Some(_) => Subscriptions::default(),
-        };
-        let frame =
-            Frame { table: Arc::new(table), t0_ns: u64::MAX, window, coalesces, asked, subscriptions };
-        let started_ns = clock::now_ns();
-        let (stage, stages) = watch::channel(Stage::Connect);
-        let clients = variant.load.clients;
-        let endpoint = target.endpoint();
-        let count = (setting.cores.loadgen.len() as u32).clamp(1, clients);
-        let mut crew = Self {
+impl Course {
+    /// Starts the crew; nothing connects yet.
+    async fn start(
+        variant: &Arc<VariantPlan>,
+        setting: &Setting<'_>,
+        target: &Target,
+        sizes: &Sizes,
+    ) -> Result<Self, CrewError> {
+        let frame = crew::frame(variant).map_err(|error| CrewError::Threads(std::io::Error::other(error)))?;
+        let endpoint = target.endpoint().from_sources(Sources::new(sizes.sources, 0));
+        let job = Job {
             variant: Arc::clone(variant),
-            frame,
-            stage,
-            lives: Vec::new(),
-            threads: Vec::new(),
-            started_ns,
-            t0_ns: None,
+            seed: setting.seed,
+            endpoint: Arc::new(endpoint),
+            listening: None,
+            clients: 0..variant.load.clients,
+            frame: frame.clone(),
+            anchor: setting.anchor,
+            ramp_from_ns: 0,
+            core: None,
+            watched: setting.listener.watches(),
         };
-        for number in 0..count {
-            let share = |n: u32| (u64::from(clients) * u64::from(n) / u64::from(count)) as u32;
-            let job = Job {
-                variant: Arc::clone(variant),
-                seed: setting.seed,
-                endpoint: Arc::clone(&endpoint),
-                listening: None,
-                clients: share(number)..share(number + 1),
-                frame: crew.frame.clone(),
-                anchor: setting.anchor,
-                ramp_from_ns: started_ns,
-                core: setting.cores.loadgen.get(number as usize).copied(),
-                watched: setting.listener.watches(),
-            };
-            let live = Arc::new(Live::default());
-            crew.threads.push(worker::spawn(job, stages.clone(), Arc::clone(&live))?);
-            crew.lives.push(live);
-        }
-        Ok(crew)
+        let crew = Crew::start(&job, &target.place(), &setting.cores.loadgen, sizes).await?;
+        let variant = Arc::clone(variant);
+        Ok(Self { variant, frame, crew, started_ns: clock::now_ns(), t0_ns: None })
     }
 
     fn sum(&self, read: impl Fn(&Live) -> u64) -> u64 {
-        self.lives.iter().map(|live| read(live)).sum()
+        self.crew.lives().iter().map(|live| read(live)).sum()
     }
 
     fn connected(&self) -> u64 {
@@ -276,61 +263,79 @@ impl Crew {
         setting: &mut Setting<'_>,
         marks: &mut Marks,
     ) -> Result<(), Interruption> {
-        self.connect(target, setting).await?;
+        marks.kernel[0] = kernel_memory::now();
+        self.connect(target, setting, marks).await?;
         marks.connected_stats = target.stats().await;
+        marks.kernel[1] = kernel_memory::now();
         let window = self.variant.window_ns();
-        let t0_ns = clock::now_ns() + LEAD.as_nanos() as u64;
+        let others = (target.pids().len() as u32).saturating_sub(1) + self.crew.processes() as u32 - 1;
+        let t0_ns = clock::now_ns() + (LEAD + LEAD_OF_EACH * others).as_nanos() as u64;
         target.publish(setting.anchor, t0_ns, &window).await?;
-        self.stage.send_replace(Stage::Run { t0_ns });
         self.t0_ns = Some(t0_ns);
-        self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, || false).await?;
-        marks.from = Some(Mark::read(target, marks.syscalls.as_ref()).await);
-        self.wait(target, setting, Phase::Measure, t0_ns + window.end, || false).await?;
-        marks.to = Some(Mark::read(target, marks.syscalls.as_ref()).await);
+        self.crew.announce(Stage::Run { t0_ns }).await?;
+        self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, |_| false).await?;
+        marks.from = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
+        self.wait(target, setting, Phase::Measure, t0_ns + window.end, |_| false).await?;
+        marks.to = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
         let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
         let seqs = self.frame.seqs();
         let expected: u64 =
             (0..self.variant.load.clients).map(|client| self.frame.wanted(client, &seqs)).sum();
         // How much somebody else's feed holds nobody knows: the whole drain is waited for.
         let known = self.variant.peer.is_none();
-        let all_here = || known && self.delivered() >= expected;
+        let all_here = move |course: &Self| known && course.delivered() >= expected;
         self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
     }
 
-    async fn connect(&self, target: &mut Target, setting: &mut Setting<'_>) -> Result<(), Interruption> {
+    async fn connect(
+        &mut self,
+        target: &mut Target,
+        setting: &mut Setting<'_>,
+        marks: &mut Marks,
+    ) -> Result<(), Interruption> {
+        let lead = self.crew.lead();
+        self.started_ns = clock::now_ns() + lead.as_nanos() as u64;
+        self.crew.connect(self.started_ns).await?;
+        // Processes of their own have made their recorders by now; what comes is for clients.
+        let left = Duration::from_nanos(self.started_ns.saturating_sub(clock::now_ns()));
+        sleep(left.saturating_sub(lead / 8)).await;
+        marks.fresh_loadgen = (!lead.is_zero()).then(|| self.crew.usage()).flatten();
         let asked = u64::from(self.variant.load.clients);
-        let limit = self.variant.load.connect_over + CONNECT_TIME;
+        let patience = CONNECT_TIME + CONNECT_TIME_OF_EACH * self.variant.load.clients;
+        let limit = self.variant.load.connect_over + patience;
         let until_ns = self.started_ns + limit.as_nanos() as u64;
-        let settled = || self.connected() + self.sum(|live| live.failed.load(Ordering::Relaxed)) >= asked;
+        let settled = move |course: &Self| {
+            course.connected() + course.sum(|live| live.failed.load(Ordering::Relaxed)) >= asked
+        };
         self.wait(target, setting, Phase::Connect, until_ns, settled).await?;
         let connected = self.connected();
         if connected == asked {
             return Ok(());
         }
-        let seconds = (clock::now_ns() - self.started_ns) as f64 / 1e9;
+        let seconds = clock::now_ns().saturating_sub(self.started_ns) as f64 / 1e9;
         Err(Interruption::Connect { connected, asked, seconds })
     }
 
     /// Waits until an instant or until `done`, telling progress; the user and the server's end interrupt it.
     async fn wait(
-        &self,
+        &mut self,
         target: &mut Target,
         setting: &mut Setting<'_>,
         phase: Phase,
         until_ns: u64,
-        done: impl Fn() -> bool,
+        done: impl Fn(&Self) -> bool,
     ) -> Result<(), Interruption> {
         loop {
             let now_ns = clock::now_ns();
-            if now_ns >= until_ns || done() {
+            if now_ns >= until_ns || done(self) {
                 return Ok(());
             }
             setting.listener.event(&Event::Progress {
                 phase,
-                seconds: (now_ns - self.started_ns) as f64 / 1e9,
+                seconds: now_ns.saturating_sub(self.started_ns) as f64 / 1e9,
                 connected: self.connected(),
                 delivered: self.delivered(),
-                workers: &self.lives,
+                workers: self.crew.lives(),
             });
             tokio::select! {
                 () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}
@@ -339,54 +344,46 @@ impl Crew {
                     return Err(Interruption::User);
                 }
                 error = target.ended() => return Err(error.into()),
+                error = self.crew.failed() => return Err(error.into()),
             }
         }
     }
 
-    /// Announces the end. Returns the window as it was, in nanoseconds after t0; `None` if none can be told.
-    fn close(&self, early: bool) -> Option<std::ops::Range<u64>> {
+    /// Announces the end. Returns the window as it was, in nanoseconds after t0; `None` if none can be told;
+    /// and what was found.
+    async fn close(
+        mut self,
+        early: bool,
+        sizes: &Sizes,
+    ) -> Result<(Option<std::ops::Range<u64>>, Found), CrewError> {
         let planned = self.variant.window_ns();
-        let now_ns = clock::now_ns();
-        let cut_ns = now_ns + CUT_LEAD.as_nanos() as u64;
+        let lead = CUT_LEAD + LEAD_OF_EACH * sizes.generators;
+        let cut_ns = clock::now_ns() + lead.as_nanos() as u64;
         let cut = match self.t0_ns {
             Some(t0_ns) if early && cut_ns < t0_ns + planned.end => {
-                self.stage.send_replace(Stage::Cut { at_ns: cut_ns });
-                std::thread::sleep(2 * CUT_LEAD);
+                self.crew.announce(Stage::Cut { at_ns: cut_ns }).await?;
+                sleep(2 * lead).await;
                 cut_ns.saturating_sub(t0_ns)
             }
             Some(_) => planned.end,
             None => 0,
         };
-        self.stage.send_replace(Stage::Close);
+        self.crew.announce(Stage::Close).await?;
         let window = planned.start..cut;
         let length = window.end.saturating_sub(window.start);
-        (u128::from(length) >= SHORTEST_WINDOW.as_nanos()).then_some(window)
-    }
-
-    async fn join(self) -> io::Result<Found> {
-        let joined = tokio::task::spawn_blocking(move || {
-            let mut all: Option<Found> = None;
-            for thread in self.threads {
-                let found = thread.join().map_err(|_| io::Error::other("it panicked"))??;
-                match &mut all {
-                    None => all = Some(found),
-                    Some(all) => all.merge(found),
-                }
-            }
-            all.ok_or_else(|| io::Error::other("there was none"))
-        });
-        joined.await.map_err(io::Error::other)?
+        let window = (u128::from(length) >= SHORTEST_WINDOW.as_nanos()).then_some(window);
+        Ok((window, self.crew.join().await?))
     }
 }
 
 /// The server's counters once it has seen all its clients go.
-async fn settled(target: &Target) -> Option<Stats> {
-    let until_ns = clock::now_ns() + SETTLE_TIME.as_nanos() as u64;
+async fn settled(target: &Target, clients: u32) -> Option<Stats> {
+    let patience = SETTLE_TIME + SETTLE_TIME_OF_EACH * clients;
+    let until_ns = clock::now_ns() + patience.as_nanos() as u64;
     loop {
         let stats = target.stats().await?;
         let sessions = stats.quic.map_or(0, |quic| quic.open);
-        // The one that is open is the connection that asks.
-        if stats.connections.open + sessions <= 1 || clock::now_ns() > until_ns {
+        if stats.connections.open + sessions <= target.askers() || clock::now_ns() > until_ns {
             return Some(stats);
         }
         sleep(TICK).await;

@@ -44,8 +44,14 @@ pub(crate) use notes::Notes;
 
 /// How often the event loop is asked how late it is.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(10);
-/// How long clients may take to close in order.
-pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(5);
+/// How long clients may take to close in order: many share the machine's cores.
+const CLOSING_TIME: Duration = Duration::from_secs(5);
+const CLOSING_TIME_OF_EACH: Duration = Duration::from_micros(500);
+
+/// How long so many clients of a trial may take to close in order.
+pub(crate) fn closing_time(clients: u32) -> Duration {
+    CLOSING_TIME + CLOSING_TIME_OF_EACH * clients
+}
 
 /// What the trial asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +255,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let driver = tokio::task::spawn_local(Rc::clone(&worker.pacer).drive());
     let probe = tokio::task::spawn_local(probe(Rc::clone(&worker)));
     let show = tokio::task::spawn_local(live::show(Rc::clone(&worker)));
+    // What clients hold is made when the first of them connects: memory that was there before is not theirs.
+    worker.pacer.at(worker.job.ramp_from_ns).await;
     let mut tasks = tokio::task::JoinSet::new();
     for index in 0..worker.job.clients.len() {
         tasks.spawn_local(clients::run(Client {
@@ -259,8 +267,9 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     }
     follow(&worker, &mut stage).await;
     let closing = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(CLOSING_TIME, closing).await.is_err() {
-        let unclosed = format!("{} clients did not close in {CLOSING_TIME:?}", tasks.len());
+    let patience = closing_time(worker.job.variant.load.clients);
+    if tokio::time::timeout(patience, closing).await.is_err() {
+        let unclosed = format!("{} clients did not close in {patience:?}", tasks.len());
         worker.notes.borrow_mut().error(unclosed);
         tasks.shutdown().await;
     }

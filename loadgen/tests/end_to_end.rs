@@ -133,7 +133,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
 fn more_clients_than_files_is_refused_with_the_limit_and_the_remedy() {
     let place = workplace();
     let script = format!(
-        "ulimit -n 100 && exec '{}' run ticker --quiet --set load.clients=500",
+        "ulimit -n 100 && exec '{}' run ticker --quiet --set load.clients=5000",
         env!("CARGO_BIN_EXE_loadgen")
     );
     let (code, stdout, stderr) = output(Command::new("sh").current_dir(place.path()).args(["-c", &script]));

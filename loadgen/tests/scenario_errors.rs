@@ -172,7 +172,7 @@ fn unsupported() {
         ("workload", "[workload]\nkind = \"chat\""),
         ("unknown workload", "[workload]\nkind = \"tickr\""),
         ("driver", "[load]\ndriver = \"chromium\""),
-        ("processes", "[load]\nprocesses = 4"),
+        ("processes", "[load]\nprocesses = 65"),
         ("processes in words", "[load]\nprocesses = \"all\""),
         ("headers of 2010", "[load]\nheaders = \"kaazing-2010\""),
         ("headers twice", "[load]\nheaders = [\"minimal\", \"minimal\"]"),

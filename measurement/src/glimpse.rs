@@ -1,9 +1,11 @@
 //! What a trial has found so far, for a person who watches: delays and bytes. Results are never made of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::histogram::Recorder as Durations;
 
 /// The delays and bytes of one worker or of several, up to some instant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Glimpse {
     delay: Durations,
     received: u64,

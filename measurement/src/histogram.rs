@@ -8,7 +8,9 @@ use hdrhistogram::{
     serialization::{Deserializer, Serializer, V2DeflateSerializer},
 };
 
-use crate::result;
+use serde::{Deserialize, Serialize};
+
+use crate::{result, transfer};
 
 /// The longest duration that fits, in nanoseconds (20 minutes); longer ones are counted as clipped.
 pub const LONGEST_NS: u64 = 1_200_000_000_000;
@@ -60,8 +62,9 @@ pub fn has_tail(distinct: u64, q: f64) -> bool {
 }
 
 /// A distribution being recorded: the histogram, the exact mean, and what did not fit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recorder {
+    #[serde(with = "transfer")]
     hdr: Hdr<u64>,
     sum_ns: u128,
     max_ns: u64,

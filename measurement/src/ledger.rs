@@ -35,7 +35,7 @@ impl Phase {
 }
 
 /// One direction's bytes by phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Direction([Layers; 4]);
 
 impl Direction {

@@ -22,6 +22,7 @@ pub mod slices;
 pub mod staleness;
 pub mod summary;
 pub mod tape;
+pub mod transfer;
 pub mod trend;
 pub mod validity;
 

@@ -4,6 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use ticker::{Subscriptions, Timetable};
 
 use crate::{
@@ -15,8 +16,10 @@ use crate::{
     staleness::{Shown, Staleness, Window},
 };
 
+mod parts;
 mod recording;
 
+pub use parts::Parts;
 pub use recording::{Recording, Totals};
 
 const LONGEST_TRACE: usize = 2_000;
@@ -86,7 +89,7 @@ struct Client {
 }
 
 /// The counts of a worker's clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Receptions of quotes due in the window, by kind.
     pub delivered_once: u64,
@@ -117,7 +120,7 @@ pub struct Recorder {
 }
 
 /// What recorders add up to.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
     /// r − g.
     pub delay: Durations,

@@ -12,11 +12,13 @@ use serde_json::Value;
 mod bytes;
 mod closing;
 mod findings;
+mod memory;
 mod sockets;
 
 pub use bytes::{Bytes, Counted, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays, Steady};
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
+pub use memory::KernelMemory;
 pub use sockets::{SocketOptions, Sockets};
 
 /// Value of [`RunResult::format`] that this version writes.
@@ -217,6 +219,9 @@ pub struct Trial {
     pub server: Process,
     /// Cost of the load generator in the measure phase.
     pub loadgen: Process,
+    /// What the kernel holds for the connections.
+    #[serde(default)]
+    pub kernel_memory: Option<KernelMemory>,
     /// The smallest delay this machine can resolve, with the same number of clients.
     pub floor: Option<Histogram>,
     /// How the two ends' clocks were brought together.
@@ -440,7 +445,7 @@ pub struct Requests {
     pub useless_share: f64,
 }
 
-/// Cost of a process in the measure phase.
+/// Cost of one side in the measure phase: of its process, or of all of them together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
     /// User and system time of all threads.
@@ -453,7 +458,7 @@ pub struct Process {
     pub rss_bytes: Option<u64>,
     /// Largest resident set so far.
     pub rss_peak_bytes: Option<u64>,
-    /// Growth of the resident set from before the first connection, per client.
+    /// Growth of the resident set from before the first connection, per client; user memory, the kernel's is apart.
     pub rss_per_client_bytes: Option<f64>,
     /// Voluntary context switches per delivered update.
     pub voluntary_switches_per_update: Option<f64>,
@@ -472,8 +477,11 @@ pub struct Process {
     pub syscalls_per_update: Option<f64>,
     /// Time spent runnable but not running, as a share of the window and the cores.
     pub run_delay_share: Option<f64>,
-    /// Cores the process was pinned to.
+    /// Cores it was pinned to.
     pub cores: Vec<u32>,
+    /// Processes that share the work.
+    #[serde(default)]
+    pub processes: Option<u64>,
 }
 
 /// One second of the measure phase.

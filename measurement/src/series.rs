@@ -2,15 +2,18 @@
 
 use hdrhistogram::Histogram;
 
-use crate::{histogram::LONGEST_NS, result};
+use serde::{Deserialize, Serialize};
+
+use crate::{histogram::LONGEST_NS, result, transfer};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Two digits, from a microsecond: a second's histogram stays near 12 kB.
 const LOWEST_NS: u64 = 1_000;
 const SIGNIFICANT_DIGITS: u8 = 2;
 
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Row {
+    #[serde(with = "transfer")]
     delays: Histogram<u32>,
     delivered: u64,
     bytes: u64,
@@ -18,7 +21,7 @@ struct Row {
 }
 
 /// The rows of one worker.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series(Vec<Row>);
 
 impl Series {

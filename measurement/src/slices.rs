@@ -2,7 +2,9 @@
 
 use hdrhistogram::Histogram;
 
-use crate::histogram::LONGEST_NS;
+use serde::{Deserialize, Serialize};
+
+use crate::{histogram::LONGEST_NS, transfer};
 
 const COUNT: u64 = 10;
 /// Two digits, from a microsecond, as in the series by second.
@@ -10,9 +12,10 @@ const LOWEST_NS: u64 = 1_000;
 const SIGNIFICANT_DIGITS: u8 = 2;
 
 /// The slices of one worker.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slices {
     length_ns: u64,
+    #[serde(with = "transfer::many")]
     delays: Vec<Histogram<u32>>,
 }
 

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use ticker::Timetable;
 
 use crate::{
@@ -17,7 +18,7 @@ pub type Window = Range<u64>;
 /// Lags that grow as ramps, weighted by time: two histograms, of the lag at each ramp's start and end.
 ///
 /// Time above x is Σ(end − x)⁺ − Σ(start − x)⁺.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ramps {
     start: Recorder,
     end: Recorder,
@@ -124,7 +125,7 @@ impl Shown {
 }
 
 /// Sums over clients and symbols of one worker.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Staleness {
     lag: Ramps,
     /// Σ∫A dt and Σ∫X dt in ns².

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 /// No symbol was named.
 pub(crate) const NO_SYMBOL: u32 = u32::MAX;
 /// No time was said.
@@ -25,7 +27,8 @@ pub struct Heard<'a> {
 }
 
 /// What a row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A delivery.
     Update,
@@ -35,7 +38,9 @@ pub(crate) enum Kind {
     Cursor,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Carried as an array in this order: a tape has many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "RowParts", from = "RowParts")]
 pub(crate) struct Row {
     pub(crate) at_ns: u64,
     pub(crate) sequence: u64,
@@ -48,13 +53,29 @@ pub(crate) struct Row {
     pub(crate) begins: bool,
 }
 
+type RowParts = (u64, u64, i64, i64, u32, u32, Kind, bool);
+
+impl From<Row> for RowParts {
+    fn from(row: Row) -> Self {
+        let Row { at_ns, sequence, due_ns, sent_ns, client, symbol, kind, begins } = row;
+        (at_ns, sequence, due_ns, sent_ns, client, symbol, kind, begins)
+    }
+}
+
+impl From<RowParts> for Row {
+    fn from((at_ns, sequence, due_ns, sent_ns, client, symbol, kind, begins): RowParts) -> Self {
+        Self { at_ns, sequence, due_ns, sent_ns, client, symbol, kind, begins }
+    }
+}
+
 /// Rows of a chunk: a tape grows without ever copying what it has.
 const CHUNK: usize = 16_384;
 
-/// One worker's tape.
-#[derive(Default)]
+/// One worker's tape. One that was read from a message is complete: nothing is added to it.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tape {
     chunks: Vec<Vec<Row>>,
+    #[serde(skip)]
     names: HashMap<String, u32>,
     pub(crate) symbols: Vec<String>,
     /// When each client began to connect and stood; `None` for one that never did.

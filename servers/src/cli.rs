@@ -18,15 +18,16 @@ use ticker::{Arrivals, Engine, FeedSettings};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
 
 use crate::{
     Listeners,
+    asked::{self, Question, Questions},
     control::{Acknowledged, Command, Hello, PROTOCOL, Reply, Start},
     fault::Fault,
     identity::Identity,
-    listen, listen_both, os,
+    listen, listen_both, listen_shared, os,
     serve::{self, ServeError},
     settings::{Deflate, Settings, SettingsError},
 };
@@ -58,6 +59,9 @@ pub struct ServeArgs {
     /// Listen for HTTP/3 too, on the UDP port of the same number, with a certificate of its own
     #[arg(long, group = "encrypted")]
     quic: bool,
+    /// Share the port with other servers that have this option: each gets a part of the connections
+    #[arg(long, conflicts_with = "quic", hide_short_help = true)]
+    reuse_port: bool,
     #[command(flatten)]
     feed: FeedArgs,
     #[command(flatten)]
@@ -224,7 +228,7 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
     // Before anyone is told that the server is there: from then on a signal must not kill it.
     let mut signals = Signals::listen(&runtime).map_err(CliError::Start)?;
 
-    let (start, stop) = match args.control {
+    let Orders { start, questions, stop } = match args.control {
         Some(Channel::Stdio) => obey_stdin(&hello).map_err(CliError::Start)?,
         None => obey_signals(&hello, listeners.identity.as_deref(), &settings).map_err(CliError::Start)?,
     };
@@ -238,7 +242,7 @@ fn try_run(args: &ServeArgs) -> Result<(), CliError> {
                 _ = signals.interrupt.recv(), if interrupt_stops => {}
             }
         };
-        serve::serve(listeners, settings, arrives(start), shutdown).await?;
+        serve::serve_and_tell(listeners, settings, arrives(start), questions, shutdown).await?;
         Ok(())
     };
     // On a worker, like the tasks that it makes; the main thread only waits.
@@ -259,9 +263,12 @@ impl ServeArgs {
 
     /// Binds what was asked for, with a certificate where something is encrypted.
     fn listeners(&self, address: SocketAddr) -> Result<Listeners, CliError> {
-        let mut listeners =
-            if self.quic { listen_both(address) } else { listen(address).map(Listeners::from) }
-                .map_err(|cause| CliError::listen(address, cause))?;
+        let listeners = match (self.quic, self.reuse_port) {
+            (true, _) => listen_both(address),
+            (false, true) => listen_shared(address).map(Listeners::from),
+            (false, false) => listen(address).map(Listeners::from),
+        };
+        let mut listeners = listeners.map_err(|cause| CliError::listen(address, cause))?;
         if self.tls && listeners.identity.is_none() {
             listeners.identity = Some(Arc::new(Identity::self_signed()?));
         }
@@ -335,8 +342,14 @@ impl Signals {
     }
 }
 
-/// The instant to start at and the instant to stop at, as they come.
-type Orders = (oneshot::Receiver<Start>, oneshot::Receiver<()>);
+/// What somebody wants of the server, as it comes.
+struct Orders {
+    /// The instant to start at.
+    start: oneshot::Receiver<Start>,
+    questions: Questions,
+    /// The instant to stop at.
+    stop: oneshot::Receiver<()>,
+}
 
 /// A sender that is gone will send nothing any more.
 async fn arrives<T>(order: oneshot::Receiver<T>) -> T {
@@ -383,7 +396,7 @@ fn obey_signals(hello: &Hello, identity: Option<&Identity>, settings: &Settings)
     }
     let (start, started) = oneshot::channel();
     let _ = start.send(Start::now());
-    Ok((started, oneshot::channel().1))
+    Ok(Orders { start: started, questions: asked::nobody(), stop: oneshot::channel().1 })
 }
 
 /// With a parent: greets it and obeys what it says.
@@ -391,20 +404,23 @@ fn obey_stdin(hello: &Hello) -> io::Result<Orders> {
     say(hello)?;
     let (start, started) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
+    let (ask, questions) = mpsc::unbounded_channel();
     // A thread, not a task, and never joined: only the end of the process ends a read of stdin.
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        obey(start);
+        obey(start, &ask);
         let _ = stop.send(());
     })?;
-    Ok((started, stopped))
+    Ok(Orders { start: started, questions, stop: stopped })
 }
 
 /// Reads commands until one says stop, or stdin or stdout is gone.
-fn obey(start: oneshot::Sender<Start>) {
+fn obey(start: oneshot::Sender<Start>, questions: &mpsc::UnboundedSender<Question>) {
     let mut start = Some(start);
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let reply = match serde_json::from_str(&line) {
             Ok(Command::Stop {}) => return,
+            Ok(Command::Stats {}) => stats(questions),
+            Ok(Command::Clock {}) => Reply::Clock { mono_ns: ticker::clock::now_ns() },
             Ok(Command::Start(instant)) => match start.take().map(|start| start.send(instant)) {
                 Some(Ok(())) => Reply::Ack(Acknowledged::Start),
                 Some(Err(_)) | None => {
@@ -416,6 +432,17 @@ fn obey(start: oneshot::Sender<Start>) {
         if say(&reply).is_err() {
             return;
         }
+    }
+}
+
+/// The counters, from the runtime that serves.
+fn stats(questions: &mpsc::UnboundedSender<Question>) -> Reply {
+    let (question, answer) = oneshot::channel();
+    // A server that has stopped takes no question and drops those that it has.
+    let _ = questions.send(question);
+    match answer.blocking_recv() {
+        Ok(stats) => Reply::Stats(Box::new(stats)),
+        Err(_) => Reply::Error("failed to tell the counters: the server has stopped".to_owned()),
     }
 }
 

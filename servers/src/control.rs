@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use ticker::Anchor;
 
+use crate::stats::Stats;
+
 /// The version of this channel. A server that says none speaks the first.
 pub const PROTOCOL: u32 = 1;
 
@@ -34,12 +36,16 @@ pub struct Hello {
     pub quic: Option<SocketAddr>,
 }
 
-/// A line from the parent: `{"start":{…}}` or `{"stop":{}}`.
+/// A line from the parent: `{"start":{…}}`, `{"stats":{}}`, `{"clock":{}}` or `{"stop":{}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
     /// Begin to publish. Sent once.
     Start(Start),
+    /// What `/stats` says, without a connection: servers that share a port cannot be told apart by one.
+    Stats {},
+    /// What time it is.
+    Clock {},
     /// Close all connections in order and exit.
     Stop {},
 }
@@ -66,12 +72,19 @@ impl Start {
     }
 }
 
-/// The server's answer to a line: `{"ack":"start"}` or `{"error":"…"}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The server's answer to a line: `{"ack":"start"}`, `{"stats":{…}}`, `{"clock":{…}}` or `{"error":"…"}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     /// The command was taken.
     Ack(Acknowledged),
+    /// The counters.
+    Stats(Box<Stats>),
+    /// A reading of its clock.
+    Clock {
+        /// CLOCK_MONOTONIC nanoseconds.
+        mono_ns: u64,
+    },
     /// The line was not understood or came too late; the server goes on as before.
     Error(String),
 }
@@ -109,6 +122,10 @@ mod tests {
         check(serde_json::to_string(&Command::Stop {}).unwrap(), r#"{"stop":{}}"#);
         check(serde_json::to_string(&Reply::Ack(Acknowledged::Start)).unwrap(), r#"{"ack":"start"}"#);
         check(serde_json::to_string(&Reply::Error("no".into())).unwrap(), r#"{"error":"no"}"#);
+        check(serde_json::to_string(&Reply::Clock { mono_ns: 5 }).unwrap(), r#"{"clock":{"mono_ns":5}}"#);
+        let stats = serde_json::to_string(&Reply::Stats(Box::default())).unwrap();
+        assert!(stats.starts_with(r#"{"stats":{"published":0,"#), "{stats}");
+        assert_eq!(serde_json::from_str::<Command>(r#"{"stats":{}}"#).unwrap(), Command::Stats {});
         assert_eq!(serde_json::from_str::<Command>(r#"{"stop":{}}"#).unwrap(), Command::Stop {});
         assert!(serde_json::from_str::<Command>(r#"{"pause":{}}"#).is_err());
     }

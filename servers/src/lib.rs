@@ -12,6 +12,7 @@ pub mod settings;
 pub mod stats;
 
 mod app;
+mod asked;
 mod connection;
 mod direct;
 mod encoded;
@@ -32,7 +33,7 @@ mod transports;
 
 pub use control::Start;
 pub use fault::Fault;
-pub use listeners::{Listeners, listen, listen_both};
+pub use listeners::{Listeners, listen, listen_both, listen_shared};
 pub use serve::{ServeError, serve};
 pub use settings::Settings;
 pub use stats::Stats;

@@ -32,6 +32,11 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     os::listen(address)
 }
 
+/// The same on a port that several servers share, each with the connections that the kernel deals it.
+pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    os::listen_shared(address)
+}
+
 /// Binds `address` for TCP and for UDP, the same port for both, and makes a certificate.
 ///
 /// # Errors
@@ -57,6 +62,14 @@ fn bind_both(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_port_takes_as_many_listeners_as_ask_for_it_to_be_shared() {
+        let first = listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        assert_eq!(listen_shared(address).unwrap().local_addr().unwrap(), address);
+        assert_eq!(listen(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 
     #[test]
     fn both_sockets_have_the_same_port() {

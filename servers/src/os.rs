@@ -45,7 +45,18 @@ pub(crate) fn finest_timer_slack() {
 
 /// Binds and listens.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    bound(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?, address)
+}
+
+/// The same on a port that other processes of this user may share: the kernel deals connections out by a hash of
+/// their addresses (socket(7), SO_REUSEPORT).
+pub(crate) fn listen_shared(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_port(true)?;
+    bound(socket, address)
+}
+
+fn bound(socket: Socket, address: SocketAddr) -> io::Result<std::net::TcpListener> {
     // A restart must not wait for the last run's connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

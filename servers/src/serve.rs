@@ -30,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::transports;
 use crate::{
     app::App,
+    asked,
     conditions::HTTP_BUFFER,
     connection::Connection,
     control::Start,
@@ -89,6 +90,17 @@ pub async fn serve(
     start: impl Future<Output = Start>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Stats, ServeError> {
+    serve_and_tell(listeners, settings, start, asked::nobody(), shutdown).await
+}
+
+/// The same, for somebody who asks for the counters while it serves.
+pub(crate) async fn serve_and_tell(
+    listeners: impl Into<Listeners>,
+    settings: Settings,
+    start: impl Future<Output = Start>,
+    questions: asked::Questions,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Stats, ServeError> {
     settings.check()?;
     let Listeners { tcp, udp, identity } = listeners.into();
     tcp.set_nonblocking(true).map_err(ServeError::Listener)?;
@@ -112,6 +124,7 @@ pub async fn serve(
         never = door.admit(&app, acceptor.as_ref()) => match never {},
         never = sessions.accept(&app) => match never {},
         never = starting => match never {},
+        never = asked::answer(questions, &app) => match never {},
     }
 
     app.log.close();

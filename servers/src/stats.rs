@@ -7,6 +7,8 @@ use wire::Tally;
 
 use crate::allocations::Allocations;
 
+mod merge;
+
 /// All figures of one server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     socket::flow::{Counting, Sums},
-    worker::{CLOSING_TIME, ClientError, Found, PROBE_EVERY, SHOW_EVERY, Stage},
+    worker::{ClientError, Found, PROBE_EVERY, SHOW_EVERY, Stage, closing_time},
 };
 
 /// The one read buffer of a worker.
@@ -211,7 +211,7 @@ impl<D: Dialogue> Looping<D> {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        self.timers.plan(clock::now_ns() + CLOSING_TIME.as_nanos() as u64, GIVE_UP);
+        self.timers.plan(clock::now_ns() + self.patience().as_nanos() as u64, GIVE_UP);
         for index in 0..self.slots.len() {
             match self.slots[index].step {
                 Step::Waiting => self.gone(index),
@@ -265,8 +265,13 @@ impl<D: Dialogue> Looping<D> {
         }
     }
 
+    /// How long clients may take to close in order.
+    fn patience(&self) -> Duration {
+        closing_time(self.desk.job.variant.load.clients)
+    }
+
     fn give_up(&mut self) {
-        self.desk.notes.error(format!("{} clients did not close in {CLOSING_TIME:?}", self.left));
+        self.desk.notes.error(format!("{} clients did not close in {:?}", self.left, self.patience()));
         for index in 0..self.slots.len() {
             self.gone(index);
         }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use ticker::Engine;
 
 /// Options of all transports; which of them a transport takes is said by its client file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransportOptions {
     /// Version of HTTP that carries it.
     pub http: Http,
@@ -34,12 +34,27 @@ pub struct TransportOptions {
     /// What the messages travel in, where the transport has a choice; `None` for its own default.
     pub carrier: Option<Carrier>,
     /// How long the direct engine's server may hold back what is ready, to send more in one write.
-    #[serde(serialize_with = "micros_or_null")]
+    #[serde(with = "micros_or_null")]
     pub coalesce: Option<Duration>,
 }
 
-fn micros_or_null<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    duration.map(|duration| duration.as_secs_f64() * 1e6).serialize(serializer)
+/// A duration in microseconds, or nothing.
+mod micros_or_null {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs_f64() * 1e6).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        let micros = Option::<f64>::deserialize(from)?;
+        Ok(micros.map(|micros| Duration::from_nanos((micros * 1e3).round() as u64)))
+    }
 }
 
 impl Default for TransportOptions {
@@ -86,6 +101,15 @@ macro_rules! words {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let found = String::deserialize(deserializer)?;
+                let known = Self::WORDS.iter().find(|(word, _)| *word == found);
+                let unknown = || D::Error::custom(format!("unknown word {found:?}"));
+                known.map(|(_, value)| *value).ok_or_else(unknown)
             }
         }
     };

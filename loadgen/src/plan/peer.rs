@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// Text that may hold secrets: what the file says is shown, what the environment filled in is used.
@@ -34,6 +34,13 @@ impl Serialize for Text {
     }
 }
 
+impl<'de> Deserialize<'de> for Text {
+    /// Plain: what is written is not filled in yet.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::plain)
+    }
+}
+
 /// A value of the environment that must not be shown, and the name that is shown in its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
@@ -62,7 +69,7 @@ pub fn redact(text: &str, secrets: &[Secret]) -> String {
 }
 
 /// A server of somebody else's, and how to understand it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Peer {
     /// Where clients connect; `{port}` stands for a free port, `{after}` for a poll's cursor.
     pub url: Text,
@@ -81,8 +88,24 @@ pub struct Peer {
     pub secrets: Vec<Secret>,
 }
 
+impl Peer {
+    /// Every text that may hold secrets.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut Text> {
+        let Open { headers, subprotocols: _, send, keepalive } = &mut self.open;
+        let words = match &mut self.server {
+            Some(PeerServer::Command { words, ready: _ }) => words.as_mut_slice(),
+            Some(PeerServer::Pid(_)) | None => &mut [],
+        };
+        std::iter::once(&mut self.url)
+            .chain(headers.iter_mut().map(|(_, text)| text))
+            .chain(send)
+            .chain(keepalive.as_mut().map(|keepalive| &mut keepalive.send))
+            .chain(words)
+    }
+}
+
 /// The process behind the url.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerServer {
     /// Started fresh for each trial.
@@ -97,7 +120,7 @@ pub enum PeerServer {
 }
 
 /// What a client says to open the stream.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Open {
     /// Header fields besides the profile's; one of the same name replaces it.
     pub headers: Vec<(String, Text)>,
@@ -110,7 +133,7 @@ pub struct Open {
 }
 
 /// Sent while the connection stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Keepalive {
     /// Period.
     #[serde(with = "super::micros")]
@@ -120,7 +143,7 @@ pub struct Keepalive {
 }
 
 /// How a message is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// As docs/PROTOCOL.md says.
@@ -136,7 +159,7 @@ pub enum Format {
 }
 
 /// What numbers of `sent_at` count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeUnit {
     /// Seconds since the Unix epoch, with a fraction maybe.
@@ -164,7 +187,7 @@ impl TimeUnit {
 }
 
 /// How the server's clock and ours are brought together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClockKind {
     /// One machine: the wall clock is the same.
@@ -187,7 +210,7 @@ impl ClockKind {
 }
 
 /// Where in a message everything is. Pointers are after RFC 6901.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MessageRules {
     /// How it is written.
     pub format: Format,

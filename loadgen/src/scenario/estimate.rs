@@ -6,6 +6,7 @@ use miette::Diagnostic;
 
 use crate::{
     clients,
+    crew::Sizes,
     plan::{Plan, VariantPlan},
 };
 
@@ -52,12 +53,16 @@ fn trial(variant: &VariantPlan) -> Duration {
 pub struct Needs {
     /// Most clients of a variant.
     pub clients: u64,
-    /// Open files of each process (load generator and server alike): one for each connection, and 64.
+    /// Open files of the fullest process of either side: one for each of its connections, and 64.
     pub files: u64,
-    /// Ephemeral ports: one for each connection, as all come from one address.
+    /// Ephemeral ports of one source address: one for each connection from it.
     pub ports: u64,
-    /// Processes at one time: the load generator and one server.
-    pub processes: u64,
+    /// Addresses that connections come from.
+    pub sources: u64,
+    /// Processes that generate the load at one time.
+    pub generators: u64,
+    /// Processes that serve at one time.
+    pub servers: u64,
 }
 
 /// What the machine gives. `None` where it cannot tell: then nothing is refused.
@@ -70,11 +75,23 @@ pub struct Limits {
 }
 
 impl Needs {
-    /// The needs of a plan's largest variant.
-    pub fn of(plan: &Plan) -> Self {
-        let clients = plan.variants.iter().map(|variant| u64::from(variant.load.clients)).max().unwrap_or(0);
-        let sockets = plan.variants.iter().map(|variant| u64::from(variant.connections())).max().unwrap_or(0);
-        Self { clients, files: sockets + OTHER_FILES, ports: sockets, processes: 2 }
+    /// The needs of a plan's largest variants on a machine with these limits, which decide how many processes share
+    /// the work.
+    pub fn of(plan: &Plan, limits: &Limits) -> Self {
+        let nothing = Self { clients: 0, files: 0, ports: 0, sources: 1, generators: 1, servers: 1 };
+        plan.variants.iter().fold(nothing, |most, variant| {
+            let sockets = u64::from(variant.connections());
+            let sizes = Sizes::of(variant, limits);
+            let sources = u64::from(sizes.sources);
+            Self {
+                clients: most.clients.max(variant.load.clients.into()),
+                files: most.files.max(sizes.most_of_one(sockets) + OTHER_FILES),
+                ports: most.ports.max(sockets.div_ceil(sources)),
+                sources: most.sources.max(sources),
+                generators: most.generators.max(sizes.generators.into()),
+                servers: most.servers.max(sizes.servers.into()),
+            }
+        })
     }
 
     /// Whether the machine gives them.
@@ -91,10 +108,12 @@ impl Needs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum NeedsError {
     /// Open files.
-    #[error("{} open files needed, the hard limit is {}", thousands(*needed), thousands(*limit))]
-    #[diagnostic(help("lower load.clients or raise `ulimit -Hn`"))]
+    #[error("{} open files needed in one process, the hard limit is {}", thousands(*needed), thousands(*limit))]
+    #[diagnostic(help(
+        "lower load.clients, write load.processes = \"auto\" if it is a number, or raise `ulimit -Hn`"
+    ))]
     Files {
-        /// By each process.
+        /// By the fullest process.
         needed: u64,
         /// RLIMIT_NOFILE, hard.
         limit: u64,
@@ -103,7 +122,7 @@ pub enum NeedsError {
     #[error("{} local ports needed, the range has {}", thousands(*needed), thousands(*limit))]
     #[diagnostic(help("lower load.clients or widen the sysctl net.ipv4.ip_local_port_range"))]
     Ports {
-        /// By the load generator.
+        /// From one address.
         needed: u64,
         /// Size of the range.
         limit: u64,
@@ -145,16 +164,26 @@ mod tests {
 
     #[test]
     fn needs_name_the_limit_that_is_too_low() {
-        let needs = Needs::of(&ticker(&["load.clients=[10, 20000]"]));
-        assert_eq!((needs.files, needs.ports), (20_064, 20_000));
+        let none = Limits::default();
+        let of_machine = Limits { files: Some(20_000), ports: Some(28_232) };
+        let one = ticker(&["load.clients=[10, 20000]", "load.processes=1"]);
+        let needs = Needs::of(&one, &none);
+        assert_eq!((needs.files, needs.ports, needs.generators), (20_064, 20_000, 1));
         let check = |files, ports, expected: Option<&str>| {
             let error = needs.check(&Limits { files, ports }).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected);
         };
         check(Some(20_064), Some(20_000), None);
         check(None, None, None);
-        check(Some(20_000), Some(1), Some("20,064 open files needed, the hard limit is 20,000"));
+        check(
+            Some(20_000),
+            Some(1),
+            Some("20,064 open files needed in one process, the hard limit is 20,000"),
+        );
         check(None, Some(19_999), Some("20,000 local ports needed, the range has 19,999"));
+        let auto = Needs::of(&ticker(&["load.clients=[10, 200000]"]), &of_machine);
+        assert_eq!((auto.generators, auto.servers, auto.sources, auto.ports), (11, 11, 22, 9_091));
+        assert_eq!(auto.check(&of_machine), Ok(()));
     }
 
     #[test]

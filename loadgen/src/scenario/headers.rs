@@ -172,7 +172,7 @@ pub(super) fn check_field(name: &str, value: &str) -> Result<(), &'static str> {
 
 /// Fills `${NAME}` from the environment. The error is the name of the variable that is missing, or what is
 /// written in its place.
-pub(super) fn fill(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(crate) fn fill(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

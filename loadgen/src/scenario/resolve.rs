@@ -183,6 +183,9 @@ impl Resolver<'_> {
         draft.options.tls |= draft.options.http == Http::H3;
         self.check_options(entry, &draft.options)?;
         draft.load.symbols_per_client = self.symbols_per_client(draft.feed.symbols)?;
+        if let Some(given) = &self.file.load.processes {
+            draft.load.processes = values::processes(self.sources, given)?;
+        }
         let allowed = self.allows_remote(entry.own);
         let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
         if let Some(peer) = &peer {

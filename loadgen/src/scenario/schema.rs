@@ -179,7 +179,7 @@ pub(super) fn driver(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn processes(_: &mut SchemaGenerator) -> Schema {
-    one(json!({ "enum": ["auto", 1] }))
+    one(json!({ "anyOf": [{ "const": "auto" }, integer(&values::processes_range().range)] }))
 }
 
 pub(super) fn arrivals(_: &mut SchemaGenerator) -> Schema {

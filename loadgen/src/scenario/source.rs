@@ -16,6 +16,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("encodings", include_str!("../../../scenarios/encodings.toml")),
     ("ci", include_str!("../../../scenarios/ci.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),
+    ("scale", include_str!("../../../scenarios/scale.toml")),
+    ("huge", include_str!("../../../scenarios/huge.toml")),
 ];
 
 /// A scenario's text before it is decoded.

@@ -3,7 +3,7 @@
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError},
-    scalar::{AutoOr, One},
+    scalar::One,
     values::{self, Words},
     wire::{File, Reserved},
 };
@@ -16,7 +16,6 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     let planned = &["echo", "chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
     only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
-    processes(file, sources)?;
     Ok(())
 }
 
@@ -38,27 +37,6 @@ fn only(
         Some(given) => values::word(sources, key, given, &Words { supported: &[(supported, ())], planned }),
         None => Ok(()),
     }
-}
-
-fn processes(file: &File, sources: &Sources) -> Result<(), ScenarioError> {
-    let Some(given) = &file.load.processes else {
-        return Ok(());
-    };
-    let written = match &given.value {
-        AutoOr::Number(1) => return Ok(()),
-        AutoOr::Word(word) => {
-            let given = One { value: word.clone(), span: given.span.clone() };
-            return only(sources, "processes", Some(&given), "auto", &[]);
-        }
-        AutoOr::Number(number) => number,
-    };
-    let what = format!("`processes = {written}`");
-    Err(not_supported(
-        sources,
-        what,
-        "one process generates the load: write \"auto\" or 1",
-        given.span.clone(),
-    ))
 }
 
 fn not_supported(sources: &Sources, what: String, advice: &str, span: super::scalar::Span) -> ScenarioError {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use ticker::{Arrivals, Engine, FeedSettings};
 
 use crate::plan::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, TransportOptions,
+    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, Processes,
+    TransportOptions,
 };
 
 use super::{headers::Profile, scalar::Span};
@@ -31,6 +32,7 @@ impl Default for Draft {
             warmup: Duration::from_secs(3),
             measure: Duration::from_secs(10),
             session: Duration::from_secs(600),
+            processes: Processes::Auto,
         };
         Self {
             feed: FeedSettings::default(),

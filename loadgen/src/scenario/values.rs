@@ -2,10 +2,12 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use crate::plan::Processes;
+
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError, nearest},
-    scalar::{One, Time},
+    scalar::{AutoOr, One, Time},
 };
 
 /// Range of a duration and what to say about it.
@@ -53,7 +55,13 @@ pub(super) fn coalesce_range() -> DurationRange {
 
 pub(super) fn clients_range() -> NumberRange {
     let advice = "one machine has neither the ports nor the open files for more; start small and let `check` say what fits";
-    NumberRange { range: 1..=100_000, advice }
+    NumberRange { range: 1..=1_000_000, advice }
+}
+
+pub(super) fn processes_range() -> NumberRange {
+    let advice =
+        "more processes on one machine tell of its scheduler; \"auto\" takes as many as the clients need";
+    NumberRange { range: 1..=64, advice }
 }
 
 pub(super) fn trials_range() -> NumberRange {
@@ -115,6 +123,21 @@ pub(super) fn number(
         };
         sources.error(problem, given.span.clone(), "this number")
     })
+}
+
+/// `auto`, or so many of each side.
+pub(super) fn processes(sources: &Sources, given: &One<AutoOr>) -> Result<Processes, ScenarioError> {
+    let span = given.span.clone();
+    match &given.value {
+        AutoOr::Word(word) => {
+            let words = Words { supported: &[("auto", Processes::Auto)], planned: &[] };
+            self::word(sources, "load.processes", &One { value: word.clone(), span }, &words)
+        }
+        AutoOr::Number(value) => {
+            let given = One { value: *value, span };
+            number(sources, "load.processes", &given, &processes_range()).map(Processes::Number)
+        }
+    }
 }
 
 /// The words that a key takes, and those that only later versions take.

@@ -138,7 +138,7 @@ pub(super) struct Load {
     pub(super) trials: Option<One<i128>>,
     /// Length over which handshake bytes are also shown amortised, "10m" if left out.
     pub(super) session: Option<OneOrMany<Time>>,
-    /// Processes that generate the load.
+    /// Processes of each side: "auto", or a number, which also makes the generator's fresh for each trial.
     #[schemars(schema_with = "schema::processes")]
     pub(super) processes: Option<One<AutoOr>>,
     /// What the clients are.

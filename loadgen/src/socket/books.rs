@@ -6,6 +6,7 @@ use measurement::{
     ledger::{Direction, KernelCheck, Phase},
     result::{Kernel, Quic, Steady},
 };
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use super::flow::Sums;
@@ -14,7 +15,7 @@ use super::flow::Sums;
 const TCP_CLOSE: u8 = 7;
 
 /// What a closed connection adds to the trial's books.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Books {
     /// Server to client.
     pub received: Direction,

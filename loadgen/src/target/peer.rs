@@ -50,6 +50,8 @@ pub struct PeerServer {
     pub endpoint: Endpoint,
     /// Its process, if one is known.
     pub pid: Option<u32>,
+    /// What fills `{port}` of its url.
+    pub port: Option<u16>,
     child: Option<Child>,
     log: Option<PathBuf>,
     clock: ClockKind,
@@ -69,6 +71,7 @@ impl PeerServer {
         let mut server = Self {
             endpoint,
             pid: None,
+            port,
             child: None,
             log: None,
             clock: peer.message.clock,

@@ -2,34 +2,37 @@
 //!
 //! This is the one file of the load generator that knows the `servers` crate.
 
-use std::{io, ops::Range, process::Stdio, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    ops::Range,
+};
 
+use futures_util::future::{join_all, select_all};
+pub(super) use servers::control;
 pub use servers::stats;
 use servers::{
-    control::{Command, Hello, PROTOCOL, Reply, Start},
+    control::{Command, Hello, Reply, Start},
     stats::Stats,
 };
 use ticker::{Anchor, Engine, clock};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout},
-    time::timeout,
-};
 
-use super::{Program, STOP_TIME, TargetError};
+use super::{
+    Program, TargetError,
+    member::{Member, START_TIME},
+};
 use crate::{
     conditions::HEARTBEAT,
+    crew::{Sizes, message::Where, share},
     endpoint::Endpoint,
+    machine,
     plan::{Compression, Http, VariantPlan, options::Word as _},
     process::Cores,
 };
 
-const START_TIME: Duration = Duration::from_secs(10);
+/// The system chooses the port.
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Connections of the server beyond its clients: the control plane's, and a few that are closing.
 const SPARE_CONNECTIONS: u32 = 16;
-
-/// Whether the server takes `--engine` and `--coalesce`.
-const SERVER_HAS_ENGINES: bool = false;
 
 /// What `/clock` answers, as far as it matters here.
 #[derive(serde::Deserialize)]
@@ -37,105 +40,153 @@ struct Reading {
     mono_ns: u64,
 }
 
-/// A running reference server.
+/// A running reference server: one process, or several that share its port.
 pub struct Reference {
     /// Where clients connect.
     pub endpoint: Endpoint,
-    /// Its process.
-    pub pid: u32,
-    child: Child,
-    stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+    /// The same, as another process is told it.
+    pub place: Where,
+    members: Vec<Member>,
     http: reqwest::Client,
 }
 
 impl Reference {
     /// Starts the embedded server for a variant and waits until it is ready.
     ///
-    /// `program` may be of another version, as long as it speaks the same control protocol.
+    /// `program` may be of another version, as long as it speaks the same control protocol and is one process.
     pub async fn start(program: &Program, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
-        let mut command = tokio::process::Command::new(&program.path);
-        command.args(&program.arguments).args(arguments(variant, cores));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        // Ctrl-C is for us: the server ends when it is told to, or when our end of its stdin closes.
-        command.process_group(0);
-        let mut child = command.spawn().map_err(TargetError::Spawn)?;
-        let stdin = child.stdin.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdin")))?;
-        let stdout = child.stdout.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdout")))?;
-        let mut lines = BufReader::new(stdout).lines();
-        let hello: Hello = read(&mut lines, "its address").await?;
-        if hello.protocol != PROTOCOL {
-            let found = format!("a server that speaks version {}", hello.protocol);
-            return Err(TargetError::Unexpected { expected: "version 1 of the control protocol", found });
+        let count = Sizes::of(variant, &machine::limits()).servers;
+        let arguments = |listen: SocketAddr, number| arguments(variant, cores, listen, (number, count));
+        let (first, hello) = Member::start(program, &arguments(ANY_PORT, 0)).await?;
+        let (mut members, mut hellos) = (vec![first], vec![hello]);
+        let address = hellos[0].address;
+        // The port is taken: the others can start beside each other.
+        let others: Vec<Vec<String>> = (1..count).map(|number| arguments(address, number)).collect();
+        for started in join_all(others.iter().map(|arguments| Member::start(program, arguments))).await {
+            let (member, hello) = started?;
+            members.push(member);
+            hellos.push(hello);
         }
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
-        let certificate = hello.certificate.as_deref().filter(|_| variant.options.tls);
-        let mut endpoint = Endpoint::reference(hello.address, certificate)?;
-        if let Some((address, pem)) = hello.quic.zip(hello.certificate.as_deref()) {
-            endpoint = endpoint.with_quic(address, pem)?;
+        let place = place(&hellos, variant.options.tls);
+        let endpoint = place.endpoint(None).await?;
+        let reference = Self { endpoint, place, members, http };
+        if reference.has_own_port() {
+            reference.http.get(reference.url("/healthz")).send().await?.error_for_status()?;
         }
-        let reference = Self { endpoint, pid: hello.pid, child, stdin, lines, http };
-        reference.http.get(reference.url("/healthz")).send().await?.error_for_status()?;
         reference.check_clock().await?;
         Ok(reference)
     }
 
-    /// One-way delays are differences of two processes' readings: both must read the same clock.
+    /// One that shares its port cannot be asked over it.
+    fn has_own_port(&self) -> bool {
+        self.members.len() == 1
+    }
+
+    /// Its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.members.iter().map(|member| member.pid).collect()
+    }
+
+    /// Connections of its own that it counts when it is asked for its counters.
+    pub fn askers(&self) -> u64 {
+        u64::from(self.has_own_port())
+    }
+
+    /// One-way delays are differences of two processes' readings: all must read the same clock.
     async fn check_clock(&self) -> Result<(), TargetError> {
         let before_ns = clock::now_ns();
-        let answer = self.http.get(self.url("/clock")).send().await?.error_for_status()?;
-        let reading: Reading = answer.json().await?;
-        let after_ns = clock::now_ns();
-        if (before_ns..=after_ns).contains(&reading.mono_ns) {
-            return Ok(());
+        let mut readings = Vec::new();
+        if self.has_own_port() {
+            let answer = self.http.get(self.url("/clock")).send().await?.error_for_status()?;
+            readings.push(answer.json::<Reading>().await?.mono_ns);
+        } else {
+            for reply in self.tell_all(&Command::Clock {}, "its clock").await? {
+                readings.push(match reply {
+                    Reply::Clock { mono_ns } => mono_ns,
+                    other @ (Reply::Ack(_) | Reply::Stats(_) | Reply::Error(_)) => {
+                        return Err(unexpected("its clock", &other));
+                    }
+                });
+            }
         }
-        let found = format!("{} outside {before_ns} to {after_ns}", reading.mono_ns);
-        Err(TargetError::Unexpected { expected: "a reading of our own monotonic clock", found })
+        let after_ns = clock::now_ns();
+        match readings.iter().find(|reading| !(before_ns..=after_ns).contains(*reading)) {
+            None => Ok(()),
+            Some(reading) => {
+                let found = format!("{reading} outside {before_ns} to {after_ns}");
+                Err(TargetError::Unexpected { expected: "a reading of our own monotonic clock", found })
+            }
+        }
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.endpoint.address)
     }
 
+    /// Tells all processes the same at once.
+    async fn tell_all(&self, command: &Command, expected: &'static str) -> Result<Vec<Reply>, TargetError> {
+        join_all(self.members.iter().map(|member| member.tell(command, expected))).await.into_iter().collect()
+    }
+
     /// Tells the server when to publish, and waits for its acknowledgement.
     pub async fn publish(&mut self, start: Start) -> Result<(), TargetError> {
-        let mut line = serde_json::to_string(&Command::Start(start)).map_err(io::Error::other)?;
-        line.push('\n');
-        self.stdin.write_all(line.as_bytes()).await?;
-        match read(&mut self.lines, "an acknowledgement").await? {
-            Reply::Ack(_) => Ok(()),
-            Reply::Error(found) => Err(TargetError::Unexpected { expected: "an acknowledgement", found }),
-        }
-    }
-
-    /// The server's counters.
-    pub async fn stats(&self) -> Result<Stats, TargetError> {
-        Ok(self.http.get(self.url("/stats")).send().await?.error_for_status()?.json().await?)
-    }
-
-    /// Ends when the server does, which it should not do by itself.
-    pub async fn ended(&mut self) -> TargetError {
-        match self.child.wait().await {
-            Ok(status) => TargetError::Ended { status, said: String::new() },
-            Err(error) => TargetError::Pipe(error),
-        }
-    }
-
-    /// Tells the server to stop and waits; one that does not is killed.
-    pub async fn stop(mut self) -> Result<(), TargetError> {
-        drop(self.stdin);
-        match timeout(STOP_TIME, self.child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(TargetError::Ended { status, said: String::new() }),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => {
-                self.child.kill().await?;
-                Err(TargetError::Unexpected {
-                    expected: "the server's end",
-                    found: format!("none in {STOP_TIME:?}"),
-                })
+        let expected = "an acknowledgement";
+        for reply in self.tell_all(&Command::Start(start), expected).await? {
+            if !matches!(reply, Reply::Ack(_)) {
+                return Err(unexpected(expected, &reply));
             }
         }
+        Ok(())
+    }
+
+    /// The server's counters, of all its processes together.
+    pub async fn stats(&self) -> Result<Stats, TargetError> {
+        if self.has_own_port() {
+            return Ok(self.http.get(self.url("/stats")).send().await?.error_for_status()?.json().await?);
+        }
+        let mut all = Vec::new();
+        for reply in self.tell_all(&Command::Stats {}, "its counters").await? {
+            match reply {
+                Reply::Stats(stats) => all.push(*stats),
+                other @ (Reply::Ack(_) | Reply::Clock { .. } | Reply::Error(_)) => {
+                    return Err(unexpected("its counters", &other));
+                }
+            }
+        }
+        Ok(Stats::together(all).unwrap_or_default())
+    }
+
+    /// Ends when a process of the server does, which it should not do by itself.
+    pub async fn ended(&mut self) -> TargetError {
+        let ends = self.members.iter_mut().map(|member| Box::pin(member.ended()));
+        select_all(ends).await.0
+    }
+
+    /// Tells the server to stop and waits; a process that does not is killed.
+    pub async fn stop(self) -> Result<(), TargetError> {
+        join_all(self.members.into_iter().map(Member::stop)).await.into_iter().collect()
+    }
+}
+
+fn unexpected(expected: &'static str, reply: &Reply) -> TargetError {
+    let found = match reply {
+        Reply::Error(found) => found.clone(),
+        Reply::Ack(_) => "an acknowledgement".to_owned(),
+        Reply::Stats(_) => "counters".to_owned(),
+        Reply::Clock { .. } => "a clock".to_owned(),
+    };
+    TargetError::Unexpected { expected, found }
+}
+
+/// Where the server is. Each process has a certificate of its own: any of them may answer.
+fn place(hellos: &[Hello], tls: bool) -> Where {
+    let pems: Vec<&str> = hellos.iter().filter_map(|hello| hello.certificate.as_deref()).collect();
+    let first = &hellos[0];
+    Where::Reference {
+        address: first.address,
+        certificate: (tls && !pems.is_empty()).then(|| pems.concat()),
+        quic: first.quic.zip(first.certificate.clone()),
     }
 }
 
@@ -144,12 +195,19 @@ pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
     Start { anchor, t0_ns, window_from_ns: window.start, window_to_ns: window.end }
 }
 
-fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
+/// Arguments of process `number` of `count`.
+fn arguments(
+    variant: &VariantPlan,
+    cores: &Cores,
+    listen: SocketAddr,
+    (number, count): (u32, u32),
+) -> Vec<String> {
     let feed = &variant.feed;
-    let cpus: Vec<String> = cores.server.iter().map(u32::to_string).collect();
-    let mut arguments: Vec<String> = ["--control", "stdio", "--listen", "127.0.0.1:0"]
+    let cpus: Vec<String> = share(&cores.server, number, count).iter().map(u32::to_string).collect();
+    let mut arguments: Vec<String> = ["--control", "stdio"]
         .map(str::to_owned)
         .into_iter()
+        .chain([format!("--listen={listen}")])
         .chain([format!("--symbols={}", feed.symbols)])
         .chain([format!("--updates-per-second={}", feed.updates_per_second)])
         .chain([format!("--arrivals={}", feed.arrivals.name())])
@@ -171,7 +229,7 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
     } else if options.tls {
         arguments.push("--tls".to_owned());
     }
-    if SERVER_HAS_ENGINES && variant.engine == Engine::Direct {
+    if variant.engine == Engine::Direct {
         arguments.push(format!("--engine={}", variant.engine.name()));
         if let Some(time) = options.coalesce {
             arguments.push(format!(
@@ -184,16 +242,8 @@ fn arguments(variant: &VariantPlan, cores: &Cores) -> Vec<String> {
         // Nobody else counts the pooled client's bytes.
         arguments.push("--scan".to_owned());
     }
+    if count > 1 {
+        arguments.push("--reuse-port".to_owned());
+    }
     arguments
-}
-
-async fn read<T: serde::de::DeserializeOwned>(
-    lines: &mut Lines<BufReader<ChildStdout>>,
-    expected: &'static str,
-) -> Result<T, TargetError> {
-    let found = match timeout(START_TIME, lines.next_line()).await {
-        Ok(line) => line?.unwrap_or_else(|| "the end of its output".to_owned()),
-        Err(_) => format!("nothing in {START_TIME:?}"),
-    };
-    serde_json::from_str(&found).map_err(|_| TargetError::Unexpected { expected, found })
 }

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     cli::{AbArgs, compare::Timed},
-    folder,
-    machine::Machine,
+    folder, machine,
     pairs::{self, Pairs},
     plan::Plan,
     progress, runner,
@@ -37,7 +36,8 @@ pub fn run(arguments: &AbArgs, out: &mut dyn Write) -> miette::Result<ExitCode> 
         pairs::warm(&mut plan);
     }
     let notes: Vec<String> = pairs::warm_up_note(&plan).into_iter().collect();
-    Needs::of(&plan).check(&Machine::read().limits())?;
+    let limits = machine::limits();
+    Needs::of(&plan, &limits).check(&limits)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     let (results, folder) = runtime.block_on(measure(plan, arguments, notes.clone()))?;

@@ -31,7 +31,7 @@ pub fn run(arguments: &CheckArgs, out: &mut dyn Write) -> miette::Result<()> {
     let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
     let machine = Machine::read();
     let limits = machine.limits();
-    let needs = Needs::of(&plan);
+    let needs = Needs::of(&plan, &limits);
     printed(print(&plan, &needs, &limits, machine.cores.as_ref().ok().copied(), out))?;
     needs.check(&limits)?;
     Ok(())
@@ -66,12 +66,18 @@ fn print(
     };
     writeln!(
         out,
-        "Needs {} processes, {} open files in each ({}), {} local ports ({})",
-        needs.processes,
+        "Needs {} of the load generator and {} of the server, up to {} open files in each ({}), {} local ports ({}){}",
+        processes(needs.generators),
+        processes(needs.servers),
         thousands(needs.files),
         limit(limits.files),
         thousands(needs.ports),
         limit(limits.ports),
+        if needs.sources > 1 {
+            format!(" of each of {} source addresses", needs.sources)
+        } else {
+            String::new()
+        },
     )?;
     for gate in &plan.gates {
         writeln!(out, "Gate: {}: {}", gate.variant, gate_words(gate))?;
@@ -80,6 +86,10 @@ fn print(
         writeln!(out, "Note: {note}")?;
     }
     Ok(())
+}
+
+fn processes(count: u64) -> String {
+    format!("{count} process{}", if count == 1 { "" } else { "es" })
 }
 
 fn gate_words(gate: &Gate) -> String {
@@ -244,7 +254,7 @@ mod tests {
         let plan = scenario::load("ticker", &Overrides { set, ..Overrides::default() }).unwrap();
         let limits = Limits { files: Some(20_000), ports: Some(28_232) };
         let mut out = Vec::new();
-        print(&plan, &Needs::of(&plan), &limits, Some(2), &mut out).unwrap();
+        print(&plan, &Needs::of(&plan, &limits), &limits, Some(2), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -266,6 +276,9 @@ mod tests {
             ])
             .contains("server's counters")
         );
+        let large = printed(&["load.clients=60000"]);
+        assert!(large.contains("4 processes of the load generator and 4 processes of the server"), "{large}");
+        assert!(large.contains("of each of 7 source addresses"), "{large}");
         let many = printed(&["load.trials=10", "feed.updates_per_second=100"]);
         assert!(!many.contains("too few") && !many.contains("describe"), "{many}");
     }

@@ -15,6 +15,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod verify;
+pub mod worker;
 
 /// A table as all verbs print them: no frame, columns two spaces apart.
 fn table(heading: &[&str]) -> Table {

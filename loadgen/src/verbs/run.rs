@@ -15,8 +15,7 @@ use crate::{
     cli::RunArgs,
     events::Listener,
     folder::Folder,
-    live,
-    machine::{self, Machine},
+    live, machine,
     plan::Plan,
     progress,
     runner::{self, Orders},
@@ -33,7 +32,8 @@ pub fn run(arguments: &RunArgs, out: &mut dyn Write) -> miette::Result<ExitCode>
         live::check()?;
     }
     let plan = scenario::load(&arguments.scenario.scenario, &arguments.scenario.overrides())?;
-    Needs::of(&plan).check(&Machine::read().limits())?;
+    let limits = machine::limits();
+    Needs::of(&plan, &limits).check(&limits)?;
     let manifest = machine::manifest(&plan);
     let baseline = gating::baseline(arguments.baseline.as_deref(), &plan, &manifest)?;
     raise_file_limit();

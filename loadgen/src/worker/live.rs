@@ -32,6 +32,13 @@ pub struct Live {
 }
 
 impl Live {
+    /// Shows what somebody else gathered.
+    pub fn relay(&self, shown: Glimpse) {
+        if let Ok(mut glimpse) = self.glimpse.lock() {
+            *glimpse = shown;
+        }
+    }
+
     /// Shows what there is so far.
     pub(crate) fn show(&self, recorder: &Recorder, timeline: &Timeline) {
         // Whoever looks just now has the last one; nobody waits.

@@ -109,6 +109,9 @@ pub const ALL: &[Metric] = metrics![
     "server.allocated_bytes_per_update", "bytes", Cost, Total, Less, "their bytes", |t| t.server.allocated_bytes_per_update;
     "loadgen.cpu_seconds", "s", Cost, Timed, Less, "processor time of the load generator in the window", |t| t.loadgen.cpu_seconds;
     "loadgen.cpu_us_per_update", "us", Cost, Timed, Less, "the same per received update", |t| t.loadgen.cpu_us_per_update;
+    "loadgen.rss_per_client_bytes", "bytes", Cost, Timed, Less, "growth of its resident memory per client", |t| t.loadgen.rss_per_client_bytes;
+    "kernel.bytes_per_client", "bytes", Cost, Timed, Less, "what the kernel holds for a client, both ends where both are here",
+        |t| Some(t.kernel_memory.as_ref()?.bytes_per_client);
 ];
 
 fn p50(histogram: Option<&Histogram>) -> Option<f64> {

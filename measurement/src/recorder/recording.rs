@@ -1,10 +1,12 @@
 //! What a worker, or several merged ones, found: settled counts and the figures made of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Counts, Durations, Frame, Sums};
 use crate::result;
 
 /// Settled per-client counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// See [`result::Updates`].
     pub expected: u64,

@@ -130,3 +130,26 @@ fn merging_two_workers_adds_clients() {
     assert!((fairness.jain - 0.9).abs() < 1e-9, "{fairness:?}");
     assert_eq!(recording.trace().unwrap().symbol, "ACME");
 }
+
+#[test]
+fn a_recording_that_was_carried_merges_like_one_that_was_not() {
+    let recorded = |delays_ms: &dyn Fn(u64) -> u64| {
+        let mut recorder = connected(false);
+        (1..=120).filter(|seq| seq % 17 != 0).for_each(|seq| push(&mut recorder, seq, delays_ms(seq)));
+        recorder.cut(900 * MS);
+        recorder.finish()
+    };
+    let carried = |recording: Recording| {
+        let text = serde_json::to_string(&Parts::from(recording)).unwrap();
+        let unknown = Frame { t0_ns: u64::MAX, ..frame(false) };
+        serde_json::from_str::<Parts>(&text).unwrap().in_frame(&unknown)
+    };
+    let (one, other) = (|seq| 1 + seq % 7, |seq| 2 + seq % 11);
+    let mut here = recorded(&one);
+    here.merge(recorded(&other));
+    let mut there = carried(recorded(&one));
+    there.merge(carried(recorded(&other)));
+    assert_eq!((there.updates(80), there.fairness()), (here.updates(80), here.fairness()));
+    assert_eq!((there.frame().t0_ns, &there.frame().window), (T0, &(100 * MS..900 * MS)));
+    assert_eq!(Parts::from(there), Parts::from(here));
+}

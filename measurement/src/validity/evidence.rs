@@ -1,5 +1,7 @@
 //! What the runner knows of a trial beside its own figures: the input of the rules.
 
+use serde::{Deserialize, Serialize};
+
 use super::PeerEvidence;
 
 /// What the runner knows beside the trial's own figures.
@@ -57,7 +59,7 @@ pub struct Ends {
 }
 
 /// Clients that met an exhausted resource, by resource.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exhausted {
     /// File descriptors, of the process or the machine (EMFILE, ENFILE).
     pub files: u64,

@@ -24,8 +24,12 @@ const DRAWN: [Column; 3] = [
     ("CPU, 1,000 users (% core)", "server.cpu_seconds_per_client_second", 1e5),
     ("memory per client (kB)", "server.rss_per_client_bytes", 1e-3),
 ];
-/// Of the table only: it grows with what the process holds besides clients.
-const MEMORY: Column = ("server memory (MB)", "server.rss_bytes", 1e-6);
+/// Of the table only: the first grows with what the process holds besides clients, the others are not the server's alone.
+const TOLD: [Column; 3] = [
+    ("server memory (MB)", "server.rss_bytes", 1e-6),
+    ("kernel memory per client (kB)", "kernel.bytes_per_client", 1e-3),
+    ("generator memory per client (kB)", "loadgen.rss_per_client_bytes", 1e-3),
+];
 
 struct Row<'a> {
     n: usize,
@@ -54,7 +58,7 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
     if rows.iter().all(|row| DRAWN.iter().all(|column| row.figure(*column).is_none())) {
         return Ok(None);
     }
-    let columns = || DRAWN.into_iter().chain([MEMORY]);
+    let columns = || DRAWN.into_iter().chain(TOLD);
     let head = std::iter::once("variant").chain(columns().map(|(title, ..)| title)).map(str::to_owned);
     let cells = |row: &Row<'_>| {
         std::iter::once(row.variant.name.clone()).chain(columns().map(|column| row.text(column))).collect()
@@ -64,7 +68,8 @@ pub(super) fn plot(result: &RunResult) -> Result<Option<Plot>, ReportError> {
         title: "What the server spends",
         caption: "Median over the trials; less is better. Processor time is that of the whole server process, the \
                   kernel's work on its sockets with it; memory is the growth of the process from before the first \
-                  connection, divided by clients, and has nothing of the kernel's buffers."
+                  connection, divided by clients. What the kernel holds for a client is apart, in the table: of both ends, where both are \
+                  on this machine."
             .to_owned(),
         table: Table { head: head.collect(), rows: rows.iter().map(cells).collect() },
     };

@@ -12,6 +12,7 @@ mod fairness;
 mod frontier;
 mod percentiles;
 mod sawtooth;
+mod scale;
 pub(crate) mod shift;
 mod style;
 mod timeline;
@@ -59,6 +60,7 @@ pub fn all(result: &RunResult) -> Result<Vec<Plot>, ReportError> {
         cost::plot(result)?,
         fairness::plot(result)?,
         frontier::plot(result)?,
+        scale::plot(result)?,
     ];
     Ok(drawn.into_iter().flatten().collect())
 }

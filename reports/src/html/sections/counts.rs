@@ -98,7 +98,10 @@ pub(in crate::html) fn cost(result: &RunResult) -> Section {
         "allocations per update",
         "heap bytes per update",
         "server memory",
+        "of it a client",
         "generator CPU (s)",
+        "generator memory of a client",
+        "kernel memory of a client",
         "generator waited",
         "server waited",
     ];
@@ -106,6 +109,7 @@ pub(in crate::html) fn cost(result: &RunResult) -> Section {
     let figure = |value: Option<f64>| format::or_none(value, format::significant);
     let cells = |_: &Variant, trial: &Trial| {
         let (server, loadgen) = (&trial.server, &trial.loadgen);
+        let kernel = trial.kernel_memory.as_ref().map(|memory| memory.bytes_per_client);
         server.cpu_seconds?;
         Some(vec![
             seconds(server.cpu_seconds),
@@ -117,7 +121,10 @@ pub(in crate::html) fn cost(result: &RunResult) -> Section {
             figure(server.allocations_per_update),
             figure(server.allocated_bytes_per_update),
             format::or_none(server.rss_bytes, |bytes| format::bytes(bytes as f64)),
+            format::or_none(server.rss_per_client_bytes, format::bytes),
             seconds(loadgen.cpu_seconds),
+            format::or_none(loadgen.rss_per_client_bytes, format::bytes),
+            format::or_none(kernel, format::bytes),
             format::or_none(loadgen.run_delay_share, format::share),
             format::or_none(server.run_delay_share, format::share),
         ])
@@ -125,7 +132,8 @@ pub(in crate::html) fn cost(result: &RunResult) -> Section {
     Section {
         title: "Processor time and memory",
         caption: "Of the measure phase, by the kernel's scheduler statistics. What one side spends is not in the \
-                  other's figures: they are processes of their own.",
+                  other's figures: they are processes of their own. What the kernel holds for a client is that of both ends, where \
+                  both are on this machine, and in neither side's memory.",
         table: table(&head, per_trial(result, cells)),
     }
 }
