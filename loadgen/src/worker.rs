@@ -47,6 +47,9 @@ pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(10);
 /// How long clients may take to close in order: many share the machine's cores.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 const CLOSING_TIME_OF_EACH: Duration = Duration::from_micros(500);
+/// More clients than this close one after another: all at once, they would wait for each other until they give up.
+const CLOSE_AT_ONCE: u32 = 10_000;
+const CLOSE_SPACING: Duration = Duration::from_micros(100);
 
 /// How long so many clients of a trial may take to close in order.
 pub(crate) fn closing_time(clients: u32) -> Duration {
@@ -245,6 +248,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
         notes: RefCell::default(),
+        closing_from_ns: Cell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
         stage: stage.clone(),
@@ -347,6 +351,8 @@ pub struct Worker {
     books: RefCell<Books>,
     unsocketed_payload: Cell<[u64; 4]>,
     notes: RefCell<Notes>,
+    /// When the first client heard that the trial closes.
+    closing_from_ns: Cell<Option<u64>>,
 }
 
 impl Worker {
@@ -417,11 +423,17 @@ impl Client {
         self.worker.started().await
     }
 
-    /// Ends when the trial says close.
+    /// Ends when the trial says close; of very many clients, when it is this one's turn.
     pub async fn closing(&self) {
         let mut stage = self.worker.stage.clone();
         // The sender's end is the trial's end.
         let _ = stage.wait_for(|stage| *stage == Stage::Close).await;
+        if self.plan().load.clients > CLOSE_AT_ONCE {
+            let from_ns = self.worker.closing_from_ns.get().unwrap_or_else(clock::now_ns);
+            self.worker.closing_from_ns.set(Some(from_ns));
+            let turn = CLOSE_SPACING * self.number();
+            self.worker.pacer.at(from_ns + turn.as_nanos() as u64).await;
+        }
     }
 
     /// Records a snapshot of the ticker's own.

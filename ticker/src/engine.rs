@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Engine {
     /// With the libraries that everybody uses: the code that a reader would write.
-    #[default]
     Library,
     /// With code of our own on the hot paths of plain HTTP/1.1: no task, channel or copy for each client and quote.
+    #[default]
     Direct,
 }
 

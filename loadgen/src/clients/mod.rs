@@ -94,11 +94,6 @@ pub struct Conflict {
     pub why: &'static str,
 }
 
-/// The engine of a variant that names none.
-pub fn engine(_kind: Transport, _options: &TransportOptions) -> Engine {
-    Engine::Library
-}
-
 /// The engines that a variant can have.
 pub fn engines(kind: Transport, options: &TransportOptions) -> &'static [Engine] {
     if library_only(kind, options).is_some() { &[Engine::Library] } else { &Engine::ALL }

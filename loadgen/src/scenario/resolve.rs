@@ -249,7 +249,7 @@ impl Resolver<'_> {
         }
         let default = match conflict {
             Some(_) => Engine::Library,
-            None => clients::engine(entry.kind, &draft.options),
+            None => Engine::default(),
         };
         let engine = if conflict.is_some() { default } else { draft.engine.unwrap_or(default) };
         if engine == Engine::Library
