@@ -169,7 +169,7 @@ impl Endpoint {
     pub async fn connect(&self, http: Http) -> io::Result<Stream> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
-        set_congestion_control(SockRef::from(&socket));
+        set_congestion_control(&SockRef::from(&socket));
         let stream = socket.connect(self.address).await?;
         let Some(Secure { connectors: [http1, http2], name }) = &self.secure else {
             return Ok(Stream::Plain(stream));
@@ -197,7 +197,7 @@ impl Endpoint {
         let socket =
             Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
-        set_congestion_control(SockRef::from(&socket));
+        set_congestion_control(&SockRef::from(&socket));
         match socket.connect(&self.address.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             Ok(()) | Err(_) => Ok(socket.into()),
@@ -259,13 +259,13 @@ fn connectors(from: &str, trusted: Vec<CertificateDer<'static>>) -> Result<[TlsC
 }
 
 #[cfg(target_os = "linux")]
-fn set_congestion_control(socket: SockRef<'_>) {
+fn set_congestion_control(socket: &SockRef<'_>) {
     // Where cubic is not to be had, the one in force is used; the manifest names it.
     let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_congestion_control(_socket: SockRef<'_>) {}
+fn set_congestion_control(_socket: &SockRef<'_>) {}
 
 #[cfg(test)]
 mod tests {
