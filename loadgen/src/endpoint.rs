@@ -176,7 +176,7 @@ impl Endpoint {
     pub fn socket(&self) -> io::Result<TcpSocket> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
-        set_congestion_control(SockRef::from(&socket));
+        set_congestion_control(&SockRef::from(&socket));
         if let Some(sources) = &self.sources {
             sources::choose_port_later(socket.as_fd())?;
             socket.bind((sources.next(), 0).into())?;
@@ -214,7 +214,7 @@ impl Endpoint {
         let socket =
             Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
-        set_congestion_control(SockRef::from(&socket));
+        set_congestion_control(&SockRef::from(&socket));
         if let Some(sources) = &self.sources {
             sources::choose_port_later(socket.as_fd())?;
             socket.bind(&SocketAddr::from((sources.next(), 0)).into())?;
@@ -280,13 +280,13 @@ fn connectors(from: &str, trusted: Vec<CertificateDer<'static>>) -> Result<[TlsC
 }
 
 #[cfg(target_os = "linux")]
-fn set_congestion_control(socket: SockRef<'_>) {
+fn set_congestion_control(socket: &SockRef<'_>) {
     // Where cubic is not to be had, the one in force is used; the manifest names it.
     let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_congestion_control(_socket: SockRef<'_>) {}
+fn set_congestion_control(_socket: &SockRef<'_>) {}
 
 #[cfg(test)]
 mod tests {

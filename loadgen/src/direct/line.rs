@@ -136,10 +136,10 @@ impl Line {
     pub(super) fn settle_scanner(
         &mut self,
         messages: &mut impl crate::socket::flow::Messages,
-        sums: (&mut Sums, &mut Sums),
+        (down, up): (&mut Sums, &mut Sums),
     ) {
-        let mut of_down = Counting { flow: &mut self.down, sums: sums.0, messages };
-        let mut of_up = Counting { flow: &mut self.up, sums: sums.1, messages: &mut Ours };
+        let mut of_down = Counting { flow: &mut self.down, sums: down, messages };
+        let mut of_up = Counting { flow: &mut self.up, sums: up, messages: &mut Ours };
         self.scanner.settle(&mut of_up, &mut of_down);
     }
 

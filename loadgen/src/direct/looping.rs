@@ -2,6 +2,7 @@
 //! leads each client from its place on the ramp to its close.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read as _},
     os::fd::AsFd as _,
     sync::atomic::Ordering,
@@ -19,6 +20,7 @@ use super::{
     Cut, Desk, Dialogue, Leave, Setup, Turn,
     hearing::Hearing,
     line::{Line, Sent, is_for_later},
+    slot::{Slot, Step, Wishes},
     timers::Timers,
 };
 use crate::{
@@ -34,6 +36,9 @@ const BURST: usize = 128;
 const PATROL_MS: u8 = 5;
 /// How long a closing connection may wait for the other end's last bytes.
 const ENDING_TIME: Duration = Duration::from_secs(3);
+/// Clients that may be on their way at once: fewer than a listener's queue holds, since a connection that finds it full
+/// is tried again by the kernel a second later.
+const MOST_ARRIVING: usize = 1_000;
 /// Told once for each change: a socket that was read to its end is not looked at again until more comes, and none is
 /// registered twice.
 const CHANGES: EpollFlags =
@@ -44,51 +49,6 @@ const TIMER: u64 = u64::MAX;
 const PROBE: u32 = u32::MAX;
 const SHOW: u32 = u32::MAX - 1;
 const GIVE_UP: u32 = u32::MAX - 2;
-
-/// One client.
-struct Slot<C> {
-    line: Option<Line>,
-    talk: C,
-    step: Step,
-    /// Whether its stream stood.
-    stands: bool,
-    /// When it began to connect.
-    from_ns: u64,
-    /// The planned instant that counts; others are of the past.
-    wake_ns: u64,
-}
-
-/// Where a client stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// On the ramp.
-    Waiting,
-    /// It speaks and listens; its connection may still be coming.
-    Open,
-    /// It has said farewell and listens.
-    Leaving,
-    /// Its farewell was answered: the server closes first.
-    Answered,
-    /// It has half-closed and counts what comes.
-    Ending,
-    /// It is through.
-    Gone,
-}
-
-/// What a dialogue asked for in a turn.
-struct Wishes {
-    same_get: Option<u64>,
-    stands: bool,
-    wake_ns: Option<u64>,
-    leave: Option<Leave>,
-}
-
-impl Wishes {
-    fn of(turn: &Turn<'_>) -> Self {
-        let Turn { same_get, stands, wake_ns, leave, .. } = *turn;
-        Self { same_get, stands, wake_ns, leave }
-    }
-}
 
 /// A worker's loop.
 pub(super) struct Looping<D: Dialogue> {
@@ -102,6 +62,9 @@ pub(super) struct Looping<D: Dialogue> {
     timers: Timers,
     epoll: Epoll,
     stage: watch::Receiver<Stage>,
+    /// Clients that are on their way, and those whose place on the ramp has come that wait for one of them.
+    arriving: usize,
+    queue: VecDeque<usize>,
     /// Clients that are not through.
     left: usize,
     closing: bool,
@@ -114,19 +77,11 @@ impl<D: Dialogue> Looping<D> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         // Edge-triggered: an instant that has come is looked at once.
         epoll.add(timers.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER))?;
-        let slot = |_| Slot {
-            line: None,
-            talk: D::Client::default(),
-            step: Step::Waiting,
-            stands: false,
-            from_ns: 0,
-            wake_ns: u64::MAX,
-        };
         let stage = setup.stage.clone();
         let seed = clock::unix_ns();
         Ok(Self {
             dialogue,
-            slots: (0..count).map(slot).collect(),
+            slots: (0..count).map(|_| Slot::default()).collect(),
             desk: Desk::new(setup, seed),
             down: Sums::default(),
             up: Sums::default(),
@@ -135,6 +90,8 @@ impl<D: Dialogue> Looping<D> {
             timers,
             epoll,
             stage,
+            arriving: 0,
+            queue: VecDeque::new(),
             left: count,
             closing: false,
         })
@@ -279,10 +236,24 @@ impl<D: Dialogue> Looping<D> {
 
     /// A client's place on the ramp has come.
     fn begin(&mut self, index: usize) {
-        self.slots[index].from_ns = clock::now_ns();
-        self.slots[index].step = Step::Open;
+        if self.arriving >= MOST_ARRIVING {
+            return self.queue.push_back(index);
+        }
+        self.arriving += 1;
+        let slot = &mut self.slots[index];
+        (slot.from_ns, slot.step, slot.arriving) = (clock::now_ns(), Step::Open, true);
         if self.open_line(index) {
             self.turn(index, D::open);
+        }
+    }
+
+    /// The client stands or has failed: the next one may come.
+    fn arrived(&mut self, index: usize) {
+        if std::mem::take(&mut self.slots[index].arriving) {
+            self.arriving -= 1;
+            if let Some(next) = self.queue.pop_front() {
+                self.wake(next, clock::now_ns());
+            }
         }
     }
 
@@ -323,6 +294,7 @@ impl<D: Dialogue> Looping<D> {
         if wishes.stands && !std::mem::replace(&mut slot.stands, true) {
             self.desk.recorder.connected(index, slot.from_ns, at_ns);
             self.desk.live.connected.fetch_add(1, Ordering::Relaxed);
+            self.arrived(index);
         }
         if !self.out.is_empty() {
             self.say(index, wishes.same_get);
@@ -502,6 +474,7 @@ impl<D: Dialogue> Looping<D> {
     }
 
     fn fail(&mut self, index: usize, error: &ClientError) {
+        self.arrived(index);
         self.desk.failed(index, self.slots[index].stands, error);
     }
 

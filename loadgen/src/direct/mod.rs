@@ -14,6 +14,7 @@ mod hearing;
 mod line;
 mod looping;
 mod reading;
+mod slot;
 mod timers;
 
 pub(crate) use desk::Desk;
