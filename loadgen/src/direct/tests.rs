@@ -29,6 +29,7 @@ fn desk() -> Desk {
         warmup: std::time::Duration::ZERO,
         measure: std::time::Duration::from_secs(1),
         session: std::time::Duration::from_secs(1),
+        processes: Default::default(),
     };
     let variant = VariantPlan {
         name: "x".to_owned(),
