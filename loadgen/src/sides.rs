@@ -264,6 +264,8 @@ fn send(
         }
         None => {
             variant.headers = scenario::stranger_headers(std::mem::take(&mut variant.headers), &[]);
+            // The direct engine reads the reference server's own feed only.
+            variant.engine = ticker::Engine::Library;
             variant.peer = Some(Peer {
                 url: Text::plain(format!("{scheme}://{authority}")),
                 ca: None,

@@ -197,7 +197,11 @@ fn unsupported() {
         direct("direct and somebody else's", "\"websocket\"\nurl = \"ws://127.0.0.1:9/\""),
         direct("direct where it is not spoken", "\"socketio\""),
         direct("coalesced polls", "\"polling\"\ncoalesce = \"2ms\""),
-        errors(&[("coalesced by a library", &format!("{PUSH}coalesce = \"2ms\"\n"), &[])]),
+        errors(&[(
+            "coalesced by a library",
+            &format!("{PUSH}engine = \"library\"\ncoalesce = \"2ms\"\n"),
+            &[],
+        )]),
     ];
     let together = errors(&[
         ("keep-alive and HTTP/2", &format!("{poll}http = \"2\"\nkeep_alive = false\n"), &[]),
@@ -453,7 +457,7 @@ fn engines_are_named_where_they_are_not_the_default() {
             .collect()
     };
     let sweep = "[defaults]\nengine = [\"library\", \"direct\"]\n[[transport]]\nkind = \"sse\"\n[[transport]]\nkind = \"socketio\"\n";
-    assert_eq!(names(sweep), ["sse (library)", "sse direct (direct)", "socketio (library)"]);
+    assert_eq!(names(sweep), ["sse library (library)", "sse (direct)", "socketio (library)"]);
     let held = "[defaults]\nengine = \"direct\"\ncoalesce = \"2ms\"\n[[transport]]\nkind = \"websocket\"\n[[transport]]\nkind = \"sse\"\ntls = true\n";
-    assert_eq!(names(held), ["websocket direct coalesced 2ms (direct)", "sse tls (library)"]);
+    assert_eq!(names(held), ["websocket coalesced 2ms (direct)", "sse tls (library)"]);
 }

@@ -144,7 +144,6 @@ pub(crate) struct Hubs(Vec<JoinHandle<()>>);
 impl Hubs {
     /// Starts them on a bound listener. They end when the log is closed, within the grace of the settings.
     pub(crate) fn start(listener: TcpListener, app: &Arc<App>, desk: &Desk) -> io::Result<Self> {
-        os::prepare(&listener, app.settings.stall_timeout);
         let listener = Arc::new(listener);
         let runtime = tokio::runtime::Handle::current();
         let spawn = |number: usize| {

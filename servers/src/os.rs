@@ -59,6 +59,8 @@ pub(crate) fn listen_shared(address: SocketAddr) -> io::Result<std::net::TcpList
 fn bound(socket: Socket, address: SocketAddr) -> io::Result<std::net::TcpListener> {
     // A restart must not wait for the last run's connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    // Before anyone can connect.
+    prepare(&socket);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -78,22 +80,27 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 /// Sets what every accepted socket gets and tells what is in force.
 pub(crate) fn configure(stream: &impl AsFd, stall_timeout: Duration) -> SocketStats {
-    prepare(stream, stall_timeout);
+    prepare(stream);
+    give_up_after(stream, stall_timeout);
     in_force(stream)
 }
 
+/// Covers both a peer that vanished and one that is there and reads nothing (tcp(7), TCP_USER_TIMEOUT).
+pub(crate) fn give_up_after(socket: &impl AsFd, stall_timeout: Duration) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(stall_timeout));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, stall_timeout);
+}
+
 /// Sets what every connection gets. On Linux accepted sockets inherit it from their listener.
-pub(crate) fn prepare(socket: &impl AsFd, stall_timeout: Duration) {
+fn prepare(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
     // Each is a wish: a refusal shows in the returned figures and does not cost the client its connection.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     #[cfg(target_os = "linux")]
-    {
-        let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
-        // Covers both a peer that vanished and one that is there and reads nothing (tcp(7)).
-        let _ = socket.set_tcp_user_timeout(Some(stall_timeout));
-    }
+    let _ = socket.set_tcp_congestion(CONGESTION_CONTROL.as_bytes());
 }
 
 /// Whether small writes leave at once.
@@ -102,7 +109,7 @@ pub(crate) fn has_nodelay(stream: &impl AsFd) -> bool {
 }
 
 /// The options in force.
-pub(crate) fn in_force(stream: &impl AsFd) -> SocketStats {
+fn in_force(stream: &impl AsFd) -> SocketStats {
     SocketStats {
         nodelay: has_nodelay(stream),
         congestion_control: wire::kernel::congestion_control(stream.as_fd()).ok(),

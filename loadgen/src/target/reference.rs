@@ -14,7 +14,7 @@ use servers::{
     control::{Command, Hello, Reply, Start},
     stats::Stats,
 };
-use ticker::{Anchor, Engine, clock};
+use ticker::{Anchor, clock};
 
 use super::{
     Program, TargetError,
@@ -229,14 +229,10 @@ fn arguments(
     } else if options.tls {
         arguments.push("--tls".to_owned());
     }
-    if variant.engine == Engine::Direct {
-        arguments.push(format!("--engine={}", variant.engine.name()));
-        if let Some(time) = options.coalesce {
-            arguments.push(format!(
-                "--coalesce={}",
-                humantime::format_duration(time).to_string().replace(' ', "")
-            ));
-        }
+    arguments.push(format!("--engine={}", variant.engine.name()));
+    if let Some(time) = options.coalesce {
+        arguments
+            .push(format!("--coalesce={}", humantime::format_duration(time).to_string().replace(' ', "")));
     }
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.

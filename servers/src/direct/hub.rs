@@ -289,13 +289,13 @@ impl Hub {
             os::answer_and_close(&stream, TOO_MANY);
             return;
         };
-        // It inherits the listener's options; a system where it does not is found out.
-        let inherits = cfg!(target_os = "linux") && os::has_nodelay(&stream);
-        if !(inherits && self.inherited) {
-            let stall_timeout = self.app.settings.stall_timeout;
-            let options =
-                if inherits { os::in_force(&stream) } else { os::configure(&stream, stall_timeout) };
-            self.app.registry.configured(options);
+        // It inherits the listener's options, unless that is somebody else's listener, which is found out.
+        let stall_timeout = self.app.settings.stall_timeout;
+        let inherits = os::has_nodelay(&stream);
+        if inherits && self.inherited {
+            os::give_up_after(&stream, stall_timeout);
+        } else {
+            self.app.registry.configured(os::configure(&stream, stall_timeout));
             self.inherited = inherits;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
