@@ -258,13 +258,15 @@ fn inherited_files(count: usize) -> Vec<OwnedFd> {
 #[test]
 fn running_out_of_files_is_named_with_the_remedy() {
     let place = workplace();
-    // The plan's needs fit the limit; what the program inherits is too much.
+    // The plan's needs fit the limit, of one process; what it inherits is too much.
     let inherited = inherited_files(150);
     let script = format!("ulimit -n 300 && exec '{}' \"$@\"", env!("CARGO_BIN_EXE_loadgen"));
     let mut command = Command::new("sh");
     command.current_dir(place.path()).args(["-c", &script, "sh"]);
-    let output =
-        command.args(arguments("websocket", &["load.clients=200"])).output().expect("the program starts");
+    let output = command
+        .args(arguments("websocket", &["load.clients=200", "load.processes=1"]))
+        .output()
+        .expect("the program starts");
     drop(inherited);
     let terminal = String::from_utf8_lossy(&output.stdout);
     let trial = trial(place.path());
