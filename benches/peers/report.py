@@ -66,6 +66,9 @@ def goal_lines(row, rounds):
         # Who is behind sends several quotes in one write, and looks cheaper than it is.
         behind = shares and min(shares) < LEAST_DELIVERED
         told = "not to be told: not everything was delivered in the window" if behind else verdict(found, goal)
+        bare = values(rounds, "raw", figure)
+        if not goal.against and told.startswith("short") and bare:
+            told += f"; raw has {number(median(bare))}"
         yield f"| {row.title} | {what.strip()} | {shown} | {told} |"
 
 

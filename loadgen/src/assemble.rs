@@ -17,7 +17,7 @@ use crate::{
     crew::Sizes,
     judged, kernel_memory,
     peers::{self, Lesson},
-    plan::{Deflate, Http, VariantPlan},
+    plan::{Deflate, Http, VariantPlan, Workload},
     process::{Cores, Usage},
     socket::Books,
     target::stats::Stats,
@@ -72,8 +72,9 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     let recording = &found.recording;
     let scheduled = recording.frame().seqs();
     let scheduled = scheduled.end - scheduled.start;
-    // A cut window is not the one that the server counts for.
-    let counted = evidence.last_stats.as_ref().filter(|_| complete).map(|stats| stats.published_in_window);
+    // A cut window is not the one that the server counts for, and of what clients publish it knows nothing.
+    let publishes = complete && variant.workload == Workload::Ticker;
+    let counted = evidence.last_stats.as_ref().filter(|_| publishes).map(|stats| stats.published_in_window);
     let window_s = (evidence.window_ns.end - evidence.window_ns.start) as f64 / 1e9;
     let mut trial = Trial {
         status: if complete { Status::Complete } else { Status::Partial },
@@ -100,6 +101,9 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     delays(&mut trial, recording);
     if let Some(lesson) = &evidence.learned {
         peers::withhold(&mut trial, lesson);
+    }
+    if variant.workload == Workload::Echo {
+        no_screens(&mut trial);
     }
     trial.closing = closing(found);
     cost(&mut trial, found, evidence);
@@ -135,6 +139,16 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.fairness = recording.fairness();
     trial.series = sums.series.finish();
     trial.trace = recording.trace();
+}
+
+/// What clients said themselves and got back is no price that they see too late.
+fn no_screens(trial: &mut Trial) {
+    (trial.per_symbol, trial.whole_screen, trial.reflection_delay) = (None, None, None);
+    (trial.trace, trial.first_update) = (None, None);
+    for field in ["per_symbol", "whole_screen", "reflection_delay", "trace", "first_update"] {
+        let why = "the workload is echo: clients get back what they said";
+        trial.unavailable.insert(field.to_owned(), why.to_owned());
+    }
 }
 
 /// Connections with a close handshake tell how they ended.

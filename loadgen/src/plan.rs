@@ -52,6 +52,9 @@ pub struct VariantPlan {
     pub name: String,
     /// The transport.
     pub kind: Transport,
+    /// What is done over it.
+    #[serde(default, skip_serializing_if = "Workload::is_ticker")]
+    pub workload: Workload,
     /// Which implementation of both sides.
     pub engine: Engine,
     /// The transport's options, defaults filled in.
@@ -103,6 +106,26 @@ impl VariantPlan {
     pub fn window_ns(&self) -> std::ops::Range<u64> {
         let from = self.load.warmup.as_nanos() as u64;
         from..from + self.load.measure.as_nanos() as u64
+    }
+}
+
+/// What clients and server do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// The server publishes the feed to all clients.
+    #[default]
+    Ticker,
+    /// Each client publishes the feed, beginning at a time of its own, and the server sends back what it says.
+    Echo,
+}
+
+impl Workload {
+    /// Every word of a scenario file and what it stands for.
+    pub const WORDS: &[(&str, Self)] = &[("ticker", Self::Ticker), ("echo", Self::Echo)];
+
+    fn is_ticker(&self) -> bool {
+        *self == Self::Ticker
     }
 }
 

@@ -176,6 +176,7 @@ async fn listen(
         coalesces: false,
         asked: false,
         subscriptions: Default::default(),
+        phases: None,
     };
     let started_ns = clock::now_ns();
     let mut alone = VariantPlan::clone(variant);

@@ -56,6 +56,11 @@ pub(crate) fn closing_time(clients: u32) -> Duration {
     CLOSING_TIME + CLOSING_TIME_OF_EACH * clients
 }
 
+/// When client `number` of so many closes, after the trial says close.
+pub(crate) fn closing_turn(clients: u32, number: u32) -> Duration {
+    if clients > CLOSE_AT_ONCE { CLOSE_SPACING * number } else { Duration::ZERO }
+}
+
 /// What the trial asks of its workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -428,10 +433,10 @@ impl Client {
         let mut stage = self.worker.stage.clone();
         // The sender's end is the trial's end.
         let _ = stage.wait_for(|stage| *stage == Stage::Close).await;
-        if self.plan().load.clients > CLOSE_AT_ONCE {
+        let turn = closing_turn(self.plan().load.clients, self.number());
+        if !turn.is_zero() {
             let from_ns = self.worker.closing_from_ns.get().unwrap_or_else(clock::now_ns);
             self.worker.closing_from_ns.set(Some(from_ns));
-            let turn = CLOSE_SPACING * self.number();
             self.worker.pacer.at(from_ns + turn.as_nanos() as u64).await;
         }
     }

@@ -239,3 +239,35 @@ async fn a_server_that_is_not_there_is_told() {
         assert_eq!(errors[0], errors[1], "{kind}");
     }
 }
+
+#[tokio::test]
+async fn an_echo_is_a_round_trip_for_each_message_with_every_byte_of_it() {
+    // Heads of RFC 6455 section 5.2: 2 bytes up to 125, 4 up to 65,535; the client's have 4 more for the mask.
+    // A binary message has a byte before the record.
+    for (lines, set, overhead, payload) in [
+        ("", "feed.quote_bytes=120", 2 + 6, 120),
+        ("", "feed.quote_bytes=2000", 4 + 8, 2000),
+        ("encoding = \"binary\"", "feed.quote_bytes=120", 3 + 7, 36),
+    ] {
+        let text = format!("[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\n{lines}\n");
+        let (_, trial) = trials::run(trials::cores(), &text, &[set, "feed.arrivals=constant"]).await;
+        assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{text}");
+        // 12 clients, 100 a second each, 1.2 s.
+        let updates = &trial.updates;
+        let counts = (updates.expected, updates.lost, updates.duplicated, updates.reordered);
+        assert_eq!(counts, (Some(1440), Some(0), Some(0), Some(0)), "{updates:?}");
+        assert_eq!(updates.delivered_once + updates.pending_at_end.unwrap(), 1440, "{updates:?}");
+        balanced(&text, &trial.bytes);
+        assert_eq!(trial.validity.classes.bytes, Verdict::Ok, "{:?}", trial.validity);
+        let bytes = &trial.bytes;
+        assert_eq!((bytes.received.payload % payload, bytes.sent.payload % payload), (0, 0), "{bytes:?}");
+        assert_eq!(bytes.whole_life.received.payload, bytes.whole_life.sent.payload, "{bytes:?}");
+        // At the edges of the window a message is sent on one side of it and comes back on the other.
+        let each = bytes.header_overhead_per_update.unwrap();
+        assert!((each - f64::from(overhead)).abs() < 0.5, "{each}");
+        let (round_trip, transit) = (trial.delivery_delay.unwrap(), trial.transit.unwrap());
+        assert!(round_trip.mean_us >= transit.mean_us && transit.count == updates.delivered_once);
+        assert!(trial.per_symbol.is_none() && trial.unavailable.contains_key("per_symbol"));
+        assert!(trial.action_lag.is_some());
+    }
+}

@@ -127,6 +127,7 @@ pub fn learn(tapes: &[Tape], rules: Rules, bridge: Bridge, window: Range<u64>) -
         coalesces: rules.coalesces,
         asked: rules.asked,
         subscriptions: Default::default(),
+        phases: None,
     };
     knowledge.window_sequences = numbers.originals(&frame.seqs());
     let player =

@@ -41,6 +41,25 @@ pub struct Frame {
     pub asked: bool,
     /// Which symbols each client wants.
     pub subscriptions: Subscriptions,
+    /// Where each client publishes the feed itself: when its own begins.
+    pub phases: Option<Phases>,
+}
+
+/// Clients that publish the feed themselves begin one after another, so that they do not all speak at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases {
+    /// Clients of the trial.
+    pub clients: u32,
+    /// The time over which they are spread, in nanoseconds.
+    pub period_ns: u64,
+}
+
+impl Phases {
+    /// When client number `client` of the trial begins, in nanoseconds after t0.
+    pub fn of(&self, client: u32) -> u64 {
+        let share = u128::from(self.period_ns) * u128::from(client) / u128::from(self.clients.max(1));
+        share as u64
+    }
 }
 
 impl Frame {
@@ -65,6 +84,12 @@ impl Frame {
             (before(seqs.end) - before(seqs.start)) as u64
         };
         symbols.into_iter().map(of).sum()
+    }
+
+    /// When the feed of client number `client` of the trial begins, in nanoseconds after t0.
+    #[inline]
+    pub fn phase(&self, client: u32) -> u64 {
+        self.phases.map_or(0, |phases| phases.of(client))
     }
 
     /// Nanoseconds after t0; 0 for what was before.
@@ -220,6 +245,16 @@ impl Recorder {
         self.seqs = self.frame.seqs();
     }
 
+    /// Nanoseconds after the begin of the client's feed; 0 for what was before.
+    #[inline]
+    fn own_offset(&self, client: usize, at_ns: u64) -> u64 {
+        let at = self.frame.offset(at_ns);
+        if self.frame.phases.is_none() {
+            return at;
+        }
+        at.saturating_sub(self.frame.phase(self.clients[client].number))
+    }
+
     /// A client's stream stands; it began to connect at `from_ns`.
     pub fn connected(&mut self, client: usize, from_ns: u64, at_ns: u64) {
         self.sums.connect.record(at_ns.saturating_sub(from_ns));
@@ -228,7 +263,7 @@ impl Recorder {
 
     /// A snapshot up to sequence number `last` with the quotes `seqs`: shown, but not a delivery.
     pub fn snapshot(&mut self, client: usize, last: u64, seqs: impl Iterator<Item = u64>, at_ns: u64) {
-        let at = self.frame.offset(at_ns);
+        let at = self.own_offset(client, at_ns);
         for seq in seqs {
             self.sums.counts.snapshot += 1;
             self.show(client, seq, at);
@@ -248,7 +283,8 @@ impl Recorder {
     /// Call [`Self::batch_end`] after the last quote of one read or answer.
     #[inline]
     pub fn quote(&mut self, client: usize, seq: u64, sent_ns: u64, at_ns: u64) -> Reception {
-        let at = self.frame.offset(at_ns);
+        // The window of bytes is the trial's, delays are by the client's own clock.
+        let (at, own) = (self.frame.offset(at_ns), self.own_offset(client, at_ns));
         let Some(due) = self.frame.table.offset_ns(seq) else {
             self.sums.counts.unknown += 1;
             return Reception::Duplicate;
@@ -256,7 +292,7 @@ impl Recorder {
         let (frame, state) = (&self.frame, &mut self.clients[client]);
         let number = state.number;
         let reception = state.log.receive(seq, |seq| frame.wants(number, seq));
-        self.show(client, seq, at);
+        self.show(client, seq, own);
         let in_window = self.seqs.contains(&seq);
         self.sums.counts.received_in_window += u64::from(self.frame.window.contains(&at));
         match reception {
@@ -267,7 +303,7 @@ impl Recorder {
             Reception::Late => self.sums.counts.reordered += u64::from(in_window),
             Reception::Fresh => {}
         }
-        let delay = at.saturating_sub(due);
+        let delay = own.saturating_sub(due);
         self.note_first(client, at_ns);
         if self.frame.window.contains(&at) {
             let at_ns = at - self.frame.window.start;
@@ -281,8 +317,10 @@ impl Recorder {
             let state = &mut self.clients[client];
             state.delay_sum_ns += u128::from(delay);
             state.delays += 1;
-            let lag_us = self.frame.offset(sent_ns).saturating_sub(due) / 1_000;
-            self.sums.publisher_lag_us[(seq - self.seqs.start) as usize] = lag_us + 1;
+            let lag_us = self.own_offset(client, sent_ns).saturating_sub(due) / 1_000;
+            let kept = &mut self.sums.publisher_lag_us[(seq - self.seqs.start) as usize];
+            // Clients that publish themselves are late each by its own time.
+            *kept = (*kept).max(lag_us + 1);
         }
         reception
     }
@@ -290,7 +328,7 @@ impl Recorder {
     /// One quote of a snapshot that is still to end with [`Self::snapshot`].
     pub fn snapshot_part(&mut self, client: usize, seq: u64, at_ns: u64) {
         self.sums.counts.snapshot += 1;
-        self.show(client, seq, self.frame.offset(at_ns));
+        self.show(client, seq, self.own_offset(client, at_ns));
     }
 
     /// An update without a number, due at `due_ns`, was received at `at_ns`: only times can be told of it.
@@ -325,7 +363,7 @@ impl Recorder {
     #[inline]
     pub fn batch_end(&mut self, client: usize, at_ns: u64) {
         self.message(client, at_ns);
-        self.advance_screen(client, self.frame.offset(at_ns));
+        self.advance_screen(client, self.own_offset(client, at_ns));
     }
 
     /// A message with at least one update came whole at `at_ns`.

@@ -327,7 +327,10 @@ fn conditions(result: &RunResult) -> String {
         && let (Some(rate), Some(symbols)) =
             (common(&["feed", "updates_per_second"]), common(&["feed", "symbols"]))
     {
-        parts.push(format!("{rate} updates/s over {symbols} symbols"));
+        parts.push(match common(&["workload"]).as_deref() {
+            Some("echo") => format!("{rate} messages/s from each client and back"),
+            _ => format!("{rate} updates/s over {symbols} symbols"),
+        });
     }
     if let Some(clients) = common(&["load", "clients"]) {
         parts.push(format!("{clients} clients"));

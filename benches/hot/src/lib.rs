@@ -146,6 +146,7 @@ fn account_for_a_quote() -> Operation {
         coalesces: false,
         asked: false,
         subscriptions: Subscriptions::new(SYMBOLS, SYMBOLS),
+        phases: None,
     };
     let anchor = Anchor { unix_ns: 1_795_230_683_000_000_000, mono_ns: 0 };
     let last = frame.seqs().end - 1;

@@ -1,12 +1,19 @@
-//! The client of servers that answer: each connection asks again as soon as it has its answer, and every answer's time is recorded.
+//! The client of servers that answer: each connection asks again as soon as it has its answer, or on a timetable of its own
+//! (`--pace`), and every answer's time is recorded: from the asking, or from the instant that was planned for it.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read as _, Write as _},
     net::TcpStream,
+    os::fd::AsFd as _,
 };
 
 use measurement::histogram::Recorder;
 use memchr::memmem;
+use nix::sys::{
+    time::TimeSpec,
+    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+};
 use ticker::clock;
 
 use crate::{
@@ -18,9 +25,13 @@ use crate::{
 const ECHO_BYTES: usize = 150;
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
+/// What epoll calls the timer; clients have their index.
+const TIMER: u64 = u64::MAX;
+
 struct Client {
     stream: TcpStream,
-    asked_ns: u64,
+    /// When the questions that are not answered were asked, or planned, the oldest first.
+    asked_ns: VecDeque<u64>,
     /// What a read left of an answer that is not whole.
     rest: Vec<u8>,
 }
@@ -42,15 +53,18 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             shake_hands(&mut stream, if options.path.is_empty() { "/ws/echo" } else { &options.path })?;
         }
         poll.add(&stream, token as u64)?;
-        clients.push(Client { stream, asked_ns: 0, rest: Vec::new() });
+        clients.push(Client { stream, asked_ns: VecDeque::new(), rest: Vec::new() });
     }
     let connect_seconds = (clock::now_ns() - start_ns) as f64 / 1e9;
 
     let path = if options.path.is_empty() { "/quotes" } else { &options.path };
     let request =
         if echo { frame() } else { format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into() };
-    for client in &mut clients {
-        client.ask(&request)?;
+    let mut timetable = Timetable::of(options, &poll)?;
+    if timetable.is_none() {
+        for client in &mut clients {
+            client.ask(&request, clock::now_ns())?;
+        }
     }
     let from_ns = clock::now_ns() + (options.warmup * 1e9) as u64;
     let to_ns = from_ns + (options.seconds * 1e9) as u64;
@@ -63,17 +77,27 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         }
         let counts = begin.is_some();
         for token in poll.wait(Some(10))? {
+            if token == TIMER {
+                continue;
+            }
             let client = &mut clients[token as usize];
             let bytes = (&client.stream).read(&mut buffer)?;
             if bytes == 0 {
                 return Err(io::Error::other("the server closed a connection"));
             }
-            if client.takes(&buffer[..bytes], whole) {
+            for _ in 0..client.takes(&buffer[..bytes], whole) {
+                let answered_ns = clock::now_ns();
+                let asked_ns = client.asked_ns.pop_front().unwrap_or(answered_ns);
                 if counts {
-                    delays.record(clock::now_ns() - client.asked_ns);
+                    delays.record(answered_ns - asked_ns);
                 }
-                client.ask(&request)?;
+                if timetable.is_none() {
+                    client.ask(&request, answered_ns)?;
+                }
             }
+        }
+        if let Some(timetable) = &mut timetable {
+            timetable.ask(&mut clients, &request)?;
         }
         now_ns = clock::now_ns();
     }
@@ -85,29 +109,69 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-impl Client {
-    fn ask(&mut self, request: &[u8]) -> io::Result<()> {
-        self.asked_ns = clock::now_ns();
-        (&self.stream).write_all(request)
+/// Questions at planned instants, the connections in turn.
+struct Timetable {
+    timer: TimerFd,
+    due_ns: u64,
+    period_ns: u64,
+    next: usize,
+}
+
+impl Timetable {
+    /// `None` without `--pace`.
+    fn of(options: &Options, poll: &Poll) -> io::Result<Option<Self>> {
+        if options.pace <= 0.0 {
+            return Ok(None);
+        }
+        let period_ns = (1e9 / (options.pace * options.clients as f64)) as u64;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        poll.add(timer.as_fd(), TIMER)?;
+        Ok(Some(Self { timer, due_ns: clock::now_ns() + period_ns, period_ns, next: 0 }))
     }
 
-    /// Whether these bytes end an answer.
-    fn takes(&mut self, bytes: &[u8], whole: fn(&[u8]) -> bool) -> bool {
-        if self.rest.is_empty() && whole(bytes) {
-            return true;
+    /// Asks what is due, and sets the timer for what comes next: setting it makes it unreadable.
+    fn ask(&mut self, clients: &mut [Client], request: &[u8]) -> io::Result<()> {
+        let now_ns = clock::now_ns();
+        while self.due_ns <= now_ns {
+            clients[self.next].ask(request, self.due_ns)?;
+            self.next = (self.next + 1) % clients.len();
+            self.due_ns += self.period_ns;
         }
-        self.rest.extend_from_slice(bytes);
-        let ends = whole(&self.rest);
-        if ends {
-            self.rest.clear();
-        }
-        ends
+        let due = TimeSpec::new((self.due_ns / 1_000_000_000) as i64, (self.due_ns % 1_000_000_000) as i64);
+        Ok(self.timer.set(Expiration::OneShot(due), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 }
 
-/// Whether an answer with a length is there to its end.
-fn whole_answer(bytes: &[u8]) -> bool {
-    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return false };
+impl Client {
+    fn ask(&mut self, request: &[u8], asked_ns: u64) -> io::Result<()> {
+        self.asked_ns.push_back(asked_ns);
+        (&self.stream).write_all(request)
+    }
+
+    /// How many answers these bytes end.
+    fn takes(&mut self, bytes: &[u8], whole: fn(&[u8]) -> Option<usize>) -> usize {
+        let mut answers = 0;
+        let mut used = 0;
+        if self.rest.is_empty() {
+            while let Some(length) = whole(&bytes[used..]) {
+                (answers, used) = (answers + 1, used + length);
+            }
+            self.rest.extend_from_slice(&bytes[used..]);
+            return answers;
+        }
+        self.rest.extend_from_slice(bytes);
+        while let Some(length) = whole(&self.rest[used..]) {
+            (answers, used) = (answers + 1, used + length);
+        }
+        self.rest.drain(..used);
+        answers
+    }
+}
+
+/// The length of an answer, head and body, that is there to its end.
+fn whole_answer(bytes: &[u8]) -> Option<usize> {
+    let end = memmem::find(bytes, b"\r\n\r\n")?;
     let length = bytes[..end].split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(16)?;
         if !name.eq_ignore_ascii_case(b"content-length: ") {
@@ -116,11 +180,12 @@ fn whole_answer(bytes: &[u8]) -> bool {
         let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
         Some(digits.fold(0, |sum, digit| sum * 10 + usize::from(digit & 0x0f)))
     });
-    bytes.len() >= end + 4 + length.unwrap_or(0)
+    let length = end + 4 + length.unwrap_or(0);
+    (bytes.len() >= length).then_some(length)
 }
 
-fn whole_echo(bytes: &[u8]) -> bool {
-    bytes.len() >= 4 + ECHO_BYTES
+fn whole_echo(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() >= 4 + ECHO_BYTES).then_some(4 + ECHO_BYTES)
 }
 
 /// A masked text message of 150 bytes.

@@ -9,6 +9,8 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     /// Rounds a second, or ticks of the timer.
     pub(crate) rate: f64,
+    /// Questions a second of each connection; 0 for the next one as soon as the last is answered.
+    pub(crate) pace: f64,
     /// What the client speaks.
     pub(crate) kind: String,
     /// What the client asks for.
@@ -28,6 +30,7 @@ impl Options {
         let mut options = Self {
             port: 0,
             rate: 100.0,
+            pace: 0.0,
             kind: "ws".to_owned(),
             path: String::new(),
             clients: 1000,
@@ -40,6 +43,7 @@ impl Options {
             match key.as_str() {
                 "--port" => options.port = number(&key, &value)?,
                 "--rate" => options.rate = number(&key, &value)?,
+                "--pace" => options.pace = number(&key, &value)?,
                 "--kind" => options.kind = value,
                 "--path" => options.path = value,
                 "--clients" => options.clients = number(&key, &value)?,

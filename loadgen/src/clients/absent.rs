@@ -6,7 +6,7 @@ use measurement::result::{Model, ModelKind};
 
 use super::{Conflict, Ran};
 use crate::{
-    plan::{Carrier, Http, TransportOptions},
+    plan::{Carrier, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
     worker::{Client, ClientError},
 };
@@ -19,6 +19,7 @@ pub(super) const HTTP: &[Http] = &[Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = Some("grpc");
 pub(super) const CARRIERS: &[Carrier] = &[];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
 pub(super) const SCHEMES: &[&str] = &["https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 pub(super) const HEARTBEAT_BYTES: u64 = 0;

@@ -11,7 +11,7 @@ use super::{
     request,
 };
 use crate::{
-    plan::{Carrier, Compression, Http, TransportOptions},
+    plan::{Carrier, Compression, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
     worker::Client,
 };
@@ -26,6 +26,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 

@@ -7,7 +7,7 @@ use ticker::{Engine, Transport};
 
 use crate::{
     direct,
-    plan::{Carrier, Http, TransportOptions},
+    plan::{Carrier, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
     worker::{Client, ClientError, Found},
 };
@@ -68,6 +68,11 @@ pub fn left_out(kind: Transport) -> Option<&'static str> {
 /// Scenario keys that this transport takes besides the ones that all take.
 pub fn keys(kind: Transport) -> &'static [&'static str] {
     of!(kind, KEYS)
+}
+
+/// What can be done over the transport.
+pub fn workloads(kind: Transport) -> &'static [Workload] {
+    of!(kind, WORKLOADS)
 }
 
 /// Versions of HTTP that the transport can be carried by, the default first.

@@ -15,7 +15,7 @@ use super::{
     response::Opening,
 };
 use crate::{
-    plan::{Carrier, Http as Version, TransportOptions},
+    plan::{Carrier, Http as Version, TransportOptions, Workload},
     scenario::headers::Initiator,
     socket::Socket,
     worker::{Client, ClientError},
@@ -31,6 +31,7 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 /// Blank lines are sent only into silence, which a feed with updates has none of.

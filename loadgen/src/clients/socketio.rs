@@ -11,7 +11,7 @@ use super::{
     request,
 };
 use crate::{
-    plan::{Carrier, Http, TransportOptions},
+    plan::{Carrier, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
     worker::{Client, ClientError},
 };
@@ -34,6 +34,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[Carrier::Upgrade, Carrier::Socket, Carrier::Polling];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
 pub(super) const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["send", "event"];
 /// `2` in a frame of the server, `3` in a masked one of ours. Over polls a pong is a whole request besides.

@@ -18,7 +18,7 @@ use super::{
     message::{self, Incoming},
 };
 use crate::{
-    plan::{Carrier, Deflate, Encoding, Http as Version, TransportOptions},
+    plan::{Carrier, Deflate, Encoding, Http as Version, TransportOptions, Workload},
     scenario::headers::Initiator,
     socket::Socket,
     worker::{Client, ClientError},
@@ -32,6 +32,7 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Echo];
 pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
@@ -39,6 +40,7 @@ pub(super) const HEARTBEAT_BYTES: u64 = 8;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 const PATH: &str = "/ws";
+const ECHO_PATH: &str = "/ws/echo";
 /// Longest wait for the server's answer to our close frame.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
 

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measurement::recorder::Frame;
+use measurement::recorder::{Frame, Phases};
 use ticker::{FeedError, Subscriptions, Timetable};
 
-use crate::{clients, plan::VariantPlan};
+use crate::{
+    clients,
+    plan::{VariantPlan, Workload},
+};
 
 /// The timetable goes on for so long after the last quote of the window may arrive: until all clients have closed.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -34,5 +37,9 @@ pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
         coalesces: clients::coalesces(variant.kind, &variant.options),
         asked: clients::acts_on_a_timetable(variant.kind),
         subscriptions,
+        phases: (variant.workload == Workload::Echo).then(|| Phases {
+            clients: variant.load.clients,
+            period_ns: (1e9 / variant.feed.updates_per_second) as u64,
+        }),
     })
 }

@@ -89,11 +89,20 @@ impl Desk {
     }
 }
 
-/// What clients say: nothing of it is an update.
-pub(super) struct Ours;
+/// What clients say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ours {
+    /// Questions and wishes.
+    Asking,
+    /// Updates, with so many bytes of each message around them.
+    Publishing(u64),
+}
 
 impl Messages for Ours {
-    fn ended(&mut self, _unit: Unit) -> Option<u64> {
-        Some(0)
+    fn ended(&mut self, unit: Unit) -> Option<u64> {
+        match self {
+            Self::Asking => Some(0),
+            Self::Publishing(around) => Some(unit.body_bytes.saturating_sub(*around)),
+        }
     }
 }

@@ -14,6 +14,10 @@ pub(crate) trait Dialogue {
     /// Whether clients act on a timetable of their own.
     const ON_TIME: bool;
 
+    /// Where clients send updates: bytes of each message around the update.
+    fn publishes(&self) -> Option<u64> {
+        None
+    }
     /// A connection is being opened, the client's first or another: the first words.
     fn open(&mut self, client: &mut Self::Client, turn: &mut Turn<'_>);
     /// An answer's status; its fields and then [`Dialogue::head`] follow.

@@ -27,6 +27,7 @@ pub(super) struct Line {
     pub(super) carry: Carry,
     pub(super) witness: Witness,
     up: Flow,
+    ours: Ours,
     /// What the socket had no room for yet.
     unsent: Vec<u8>,
 }
@@ -41,7 +42,7 @@ pub(super) enum Sent {
 }
 
 impl Line {
-    pub(super) fn new(stream: TcpStream, began: Phase) -> Self {
+    pub(super) fn new(stream: TcpStream, began: Phase, ours: Ours) -> Self {
         Self {
             stream,
             scanner: Http1::new(),
@@ -49,6 +50,7 @@ impl Line {
             carry: Carry::default(),
             witness: Witness::new(began),
             up: Flow::new(),
+            ours,
             unsent: Vec::new(),
         }
     }
@@ -115,7 +117,7 @@ impl Line {
         timeline.moved(at_ns, 0, bytes.len() as u64);
         self.witness.enter(phase, self.stream.as_fd());
         self.up.moved(sums, bytes.len(), at_ns, phase);
-        let mut counting = Counting { flow: &mut self.up, sums, messages: &mut Ours };
+        let mut counting = Counting { flow: &mut self.up, sums, messages: &mut self.ours };
         if same_get.is_some_and(|steady| self.scanner.up_same_get(bytes.len(), steady, &mut counting)) {
             return Ok(());
         }
@@ -124,8 +126,9 @@ impl Line {
 
     /// Adds the connection to the books, at its end.
     pub(super) fn settle(mut self, (down, up): (&mut Sums, &mut Sums), books: &mut Books) {
-        let mut of_down = Counting { flow: &mut self.down, sums: down, messages: &mut Ours };
-        let mut of_up = Counting { flow: &mut self.up, sums: up, messages: &mut Ours };
+        let mut nobody = Ours::Asking;
+        let mut of_down = Counting { flow: &mut self.down, sums: down, messages: &mut nobody };
+        let mut of_up = Counting { flow: &mut self.up, sums: up, messages: &mut self.ours };
         self.scanner.settle(&mut of_up, &mut of_down);
         self.down.cut_off(down);
         self.up.cut_off(up);
@@ -139,7 +142,7 @@ impl Line {
         (down, up): (&mut Sums, &mut Sums),
     ) {
         let mut of_down = Counting { flow: &mut self.down, sums: down, messages };
-        let mut of_up = Counting { flow: &mut self.up, sums: up, messages: &mut Ours };
+        let mut of_up = Counting { flow: &mut self.up, sums: up, messages: &mut self.ours };
         self.scanner.settle(&mut of_up, &mut of_down);
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     Cut, Desk, Dialogue, Leave, Setup, Turn,
+    desk::Ours,
     hearing::Hearing,
     line::{Line, Sent, is_for_later},
     slot::{Slot, Step, Wishes},
@@ -25,15 +26,15 @@ use super::{
 };
 use crate::{
     socket::flow::{Counting, Sums},
-    worker::{ClientError, Found, PROBE_EVERY, SHOW_EVERY, Stage, closing_time},
+    worker::{ClientError, Found, PROBE_EVERY, SHOW_EVERY, Stage, closing_time, closing_turn},
 };
 
 /// The one read buffer of a worker.
 const READ_BUFFER: usize = 64 * 1024;
 /// Sockets taken from one wait, and instants taken before sockets are looked at again.
 const BURST: usize = 128;
-/// How often the trial's announcements are looked for at least. They come 30 ms ahead.
-const PATROL_MS: u8 = 5;
+/// How often the trial's announcements are looked for at least. They come 30 ms ahead, and each look is a wake-up.
+const PATROL_MS: u8 = 20;
 /// How long a closing connection may wait for the other end's last bytes.
 const ENDING_TIME: Duration = Duration::from_secs(3);
 /// Clients that may be on their way at once: fewer than a listener's queue holds, since a connection that finds it full
@@ -168,18 +169,30 @@ impl<D: Dialogue> Looping<D> {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        self.timers.plan(clock::now_ns() + self.patience().as_nanos() as u64, GIVE_UP);
+        let now_ns = clock::now_ns();
+        self.timers.plan(now_ns + self.patience().as_nanos() as u64, GIVE_UP);
+        let clients = self.desk.job.variant.load.clients;
         for index in 0..self.slots.len() {
-            match self.slots[index].step {
-                Step::Waiting => self.gone(index),
-                Step::Open if self.slots[index].line.is_none() => self.gone(index),
-                Step::Open => match self.turn(index, |dialogue, client, turn| dialogue.close(client, turn)) {
-                    Leave::Now => self.leave(index),
-                    Leave::Later => {}
-                    Leave::Farewell => self.await_end(index, Step::Leaving),
-                },
-                Step::Leaving | Step::Answered | Step::Ending | Step::Gone => {}
+            let turn = closing_turn(clients, self.desk.job.number(index));
+            if turn.is_zero() || self.slots[index].step != Step::Open {
+                self.close_one(index);
+            } else {
+                self.wake(index, now_ns + turn.as_nanos() as u64);
             }
+        }
+    }
+
+    /// The trial has ended, and it is this client's turn to close.
+    fn close_one(&mut self, index: usize) {
+        match self.slots[index].step {
+            Step::Waiting => self.gone(index),
+            Step::Open if self.slots[index].line.is_none() => self.gone(index),
+            Step::Open => match self.turn(index, |dialogue, client, turn| dialogue.close(client, turn)) {
+                Leave::Now => self.leave(index),
+                Leave::Later => {}
+                Leave::Farewell => self.await_end(index, Step::Leaving),
+            },
+            Step::Leaving | Step::Answered | Step::Ending | Step::Gone => {}
         }
     }
 
@@ -211,6 +224,7 @@ impl<D: Dialogue> Looping<D> {
         slot.wake_ns = u64::MAX;
         match slot.step {
             Step::Waiting => self.begin(index),
+            Step::Open if self.closing => self.close_one(index),
             Step::Open => self.turn(index, D::due),
             Step::Leaving => {
                 self.dialogue.unanswered(&mut slot.talk, &mut self.desk);
@@ -264,9 +278,10 @@ impl<D: Dialogue> Looping<D> {
             self.epoll.add(&stream, EpollEvent::new(CHANGES, index as u64))?;
             Ok(stream)
         });
+        let ours = self.dialogue.publishes().map_or(Ours::Asking, Ours::Publishing);
         match stream {
             Ok(stream) => {
-                self.slots[index].line = Some(Line::new(stream, began));
+                self.slots[index].line = Some(Line::new(stream, began, ours));
                 true
             }
             Err(error) => {

@@ -51,6 +51,7 @@ fn desk() -> Desk {
         coalesces: false,
         asked: false,
         subscriptions: Default::default(),
+        phases: None,
     };
     let job = Job {
         variant: Arc::new(variant),
@@ -122,7 +123,7 @@ fn heard(request: &str, answers: &[u8], lengths: &[usize]) -> (Vec<String>, Sums
     let (mut desk, mut out, mut log, mut carry) = (desk(), Vec::new(), Vec::new(), Carry::default());
     let (mut up, mut down, mut sums) = (Flow::new(), Flow::new(), Sums::default());
     let mut scanner = Http1::new();
-    let (mut said, mut nobody) = (Sums::default(), super::desk::Ours);
+    let (mut said, mut nobody) = (Sums::default(), super::desk::Ours::Asking);
     up.moved(&mut said, request.len(), 1, Phase::Measure);
     let mut counting = Counting { flow: &mut up, sums: &mut said, messages: &mut nobody };
     scanner.up(request.as_bytes(), &mut counting).unwrap();

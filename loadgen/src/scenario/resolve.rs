@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients::{self, Conflict},
-    plan::{Http, Plan, TransportOptions, VariantPlan, options::Word as _},
+    plan::{Http, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
 };
 
 use super::{
@@ -196,6 +196,7 @@ impl Resolver<'_> {
             }
         }
         let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
+        let workload = self.workload(entry, engine)?;
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
         let label = own_name.unwrap_or_else(|| {
@@ -217,6 +218,7 @@ impl Resolver<'_> {
         let variant = VariantPlan {
             name: format!("{label}{suffix}"),
             kind: entry.kind,
+            workload,
             engine,
             options: draft.options,
             set: point.options(),
@@ -263,6 +265,34 @@ impl Resolver<'_> {
             );
         }
         Ok((engine, engine == default))
+    }
+
+    /// What is done, which not every transport can on every engine.
+    fn workload(&self, entry: &Entry<'_>, engine: Engine) -> Result<Workload, ScenarioError> {
+        let Some(given) = &self.file.workload.kind else { return Ok(Workload::default()) };
+        let planned = &["chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
+        let words = Words { supported: Workload::WORDS, planned };
+        let workload = values::word(self.sources, "workload.kind", given, &words)?;
+        if !clients::workloads(entry.kind).contains(&workload) {
+            let what = "`workload.kind = \"echo\"`";
+            let why = "it carries nothing from client to server on its connection: websocket does";
+            return Err(self.conflict(entry, &Conflict { what, why }));
+        }
+        if workload == Workload::Echo && engine != Engine::Direct {
+            let what = "`workload.kind = \"echo\"` and what only the library engine speaks";
+            let why = "the direct engine's clients publish: plain HTTP/1.1, no compression, no `url`";
+            return Err(self.conflict(entry, &Conflict { what, why }));
+        }
+        if let Some(given) = self.file.load.symbols_per_client.as_ref().filter(|_| workload == Workload::Echo)
+        {
+            let problem = Problem::Conflict {
+                kind: entry.kind.to_string(),
+                what: "`load.symbols_per_client` and `workload.kind = \"echo\"`".to_owned(),
+                advice: "each client publishes the whole feed: leave it out".to_owned(),
+            };
+            return Err(self.sources.error(problem, given.span.clone(), "this number"));
+        }
+        Ok(workload)
     }
 
     fn conflict(&self, entry: &Entry<'_>, conflict: &Conflict) -> ScenarioError {

@@ -14,6 +14,7 @@ use super::{
     values, wire,
 };
 use crate::plan::{
+    Workload,
     options::Word,
     peer::{ClockKind, TimeUnit},
 };
@@ -171,7 +172,7 @@ pub(super) fn kind(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn workload(_: &mut SchemaGenerator) -> Schema {
-    one(strings(["ticker"]))
+    one(strings(Workload::WORDS.iter().map(|(word, _)| *word)))
 }
 
 pub(super) fn driver(_: &mut SchemaGenerator) -> Schema {

@@ -13,8 +13,6 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     reserved(sources, "`[link]`", "the network is this machine's loopback", &file.link)?;
     reserved(sources, "`[[phase]]`", "the phases are connect, warm-up, measure and drain", &file.phase)?;
     reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
-    let planned = &["echo", "chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
-    only(sources, "workload.kind", file.workload.kind.as_ref(), "ticker", planned)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     Ok(())
 }

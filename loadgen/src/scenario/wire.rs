@@ -93,7 +93,7 @@ pub(super) struct Gate {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Workload {
-    /// The stock ticker; later versions will know more.
+    /// `ticker` (default): the server publishes to all. `echo`: each client publishes and gets back what it said.
     #[schemars(schema_with = "schema::workload")]
     pub(super) kind: Option<One<String>>,
 }

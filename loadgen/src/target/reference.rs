@@ -25,7 +25,7 @@ use crate::{
     crew::{Sizes, message::Where, share},
     endpoint::Endpoint,
     machine,
-    plan::{Compression, Http, VariantPlan, options::Word as _},
+    plan::{Compression, Http, VariantPlan, Workload, options::Word as _},
     process::Cores,
 };
 
@@ -33,6 +33,9 @@ use crate::{
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Connections of the server beyond its clients: the control plane's, and a few that are closing.
 const SPARE_CONNECTIONS: u32 = 16;
+
+/// Quotes a second of a server whose clients publish.
+const IDLE_RATE: f64 = 0.001;
 
 /// What `/clock` answers, as far as it matters here.
 #[derive(serde::Deserialize)]
@@ -202,7 +205,11 @@ fn arguments(
     listen: SocketAddr,
     (number, count): (u32, u32),
 ) -> Vec<String> {
-    let feed = &variant.feed;
+    let mut feed = variant.feed.clone();
+    if variant.workload == Workload::Echo {
+        // Nobody listens to the server's own feed: it has next to nothing to do.
+        feed.updates_per_second = IDLE_RATE;
+    }
     let cpus: Vec<String> = share(&cores.server, number, count).iter().map(u32::to_string).collect();
     let mut arguments: Vec<String> = ["--control", "stdio"]
         .map(str::to_owned)
@@ -237,6 +244,9 @@ fn arguments(
     if variant.counted_by_server() {
         // Nobody else counts the pooled client's bytes.
         arguments.push("--scan".to_owned());
+    }
+    if variant.workload == Workload::Echo {
+        arguments.push("--echo".to_owned());
     }
     if count > 1 {
         arguments.push("--reuse-port".to_owned());

@@ -16,7 +16,7 @@ use crate::{
     cli::CheckArgs,
     clients,
     machine::Machine,
-    plan::{HttpClient, Plan, VariantPlan},
+    plan::{HttpClient, Plan, VariantPlan, Workload},
     scenario::{
         self, Estimate, Needs,
         estimate::{Limits, thousands},
@@ -134,7 +134,10 @@ fn variants(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         };
         rows.add_row([
             variant.name.clone(),
-            model_words(clients::model(variant.kind, &variant.options)),
+            match variant.workload {
+                Workload::Ticker => model_words(clients::model(variant.kind, &variant.options)),
+                Workload::Echo => "sent by each client and back".to_owned(),
+            },
             thousands(load.clients),
             rate,
             feed_words,

@@ -49,6 +49,7 @@ impl Crew {
             coalesces: clients::coalesces(variant.kind, &variant.options),
             asked: clients::acts_on_a_timetable(variant.kind),
             subscriptions: Subscriptions::new(variant.feed.symbols, variant.load.symbols_per_client),
+            phases: None,
         };
         let count = variant.load.clients;
         let job = Job {

@@ -19,7 +19,7 @@ pub struct Parts {
 impl From<Recording> for Parts {
     fn from(recording: Recording) -> Self {
         let Recording { sums, totals, distinct, client_means_ns, frame } = recording;
-        let Frame { table: _, t0_ns, window, coalesces: _, asked: _, subscriptions: _ } = frame;
+        let Frame { table: _, t0_ns, window, coalesces: _, asked: _, subscriptions: _, phases: _ } = frame;
         Self { sums, totals, distinct, client_means_ns, t0_ns, window }
     }
 }

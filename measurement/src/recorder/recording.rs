@@ -69,9 +69,14 @@ impl Recording {
         self.distinct.unwrap_or_else(numbered)
     }
 
-    /// Distinct events behind delays: useful requests where clients ask on a timetable of their own, else quotes.
+    /// Distinct events behind delays: useful requests where clients ask on a timetable of their own, deliveries where
+    /// each client publishes its own feed, else quotes.
     pub fn distinct_events(&self) -> u64 {
-        if self.frame.asked { self.sums.counts.useful } else { self.distinct_quotes() }
+        match self.frame.phases {
+            Some(_) => self.sums.counts.delivered_once,
+            None if self.frame.asked => self.sums.counts.useful,
+            None => self.distinct_quotes(),
+        }
     }
 
     /// Publisher lag over the distinct delivered quotes, to the microsecond.

@@ -23,6 +23,7 @@ fn frame(coalesces: bool) -> Frame {
         coalesces,
         asked: false,
         subscriptions: Default::default(),
+        phases: None,
     }
 }
 
@@ -62,6 +63,33 @@ fn a_faultless_push_feed() {
     assert!((share - 0.15).abs() < 0.002, "{share}");
     let share = recording.sums.staleness.whole_screen(100).unwrap().out_of_sync_share;
     assert!((share - 0.3).abs() < 0.002, "{share}");
+}
+
+#[test]
+fn clients_that_publish_themselves_have_clocks_of_their_own() {
+    // A client publishes each 10 ms; the second of four begins 2.5 ms after t0.
+    let phases = Some(Phases { clients: 4, period_ns: 10 * MS });
+    let mut recorder = Recorder::new(Frame { phases, ..frame(false) }, 2, false);
+    for client in 0..2 {
+        recorder.connected(client, T0 - 9 * MS, T0 - 8 * MS);
+        recorder.snapshot(client, 0, std::iter::empty(), T0 - 7 * MS);
+    }
+    for seq in (1..=120).filter(|seq| *seq != 50) {
+        for client in 0..2 {
+            let due = T0 + seq * 10 * MS + client as u64 * 2_500_000;
+            recorder.quote(client, seq, due + client as u64 * MS, due + 3 * MS);
+            recorder.batch_end(client, due + 3 * MS);
+        }
+    }
+    let recording = recorder.finish();
+    let updates = recording.updates(100);
+    check_identity(&updates);
+    assert_eq!((updates.expected, updates.delivered_once, updates.lost), (Some(200), 198, Some(2)));
+    let delay = recording.sums.delay.finish(recording.distinct_events()).unwrap();
+    assert_eq!((delay.mean_us, delay.max_us), (Some(3_000.0), Some(3_000.0)));
+    // Each round trip is an event of its own.
+    assert_eq!(recording.distinct_events(), 198);
+    assert_eq!(recording.publisher_lag().unwrap().max_us, Some(1_000.0));
 }
 
 #[test]

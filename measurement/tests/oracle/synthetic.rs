@@ -49,6 +49,7 @@ impl Feed {
             coalesces,
             asked: false,
             subscriptions: Default::default(),
+            phases: None,
         };
         Recorder::new(frame, clients, false)
     }

@@ -27,6 +27,9 @@ const QUOTE_BYTES: u32 = 150;
 
 static APP: AtomicPtr<sys::uws_app_t> = AtomicPtr::new(null_mut());
 static SEQ: AtomicU64 = AtomicU64::new(0);
+static PERIOD_NS: AtomicU64 = AtomicU64::new(0);
+/// When the next round is due; 0 before the first.
+static NEXT_NS: AtomicU64 = AtomicU64::new(0);
 static ANCHOR: OnceLock<Anchor> = OnceLock::new();
 
 fn quote() -> Vec<u8> {
@@ -38,7 +41,14 @@ fn quote() -> Vec<u8> {
     text
 }
 
+/// Publishes what is due by now. The library's own period begins when a round is out: alone it would skip rounds.
 extern "C" fn publish(_timer: *mut sys::us_timer_t) {
+    let (now_ns, period_ns) = (clock::now_ns(), PERIOD_NS.load(Relaxed));
+    let due_ns = NEXT_NS.load(Relaxed);
+    if now_ns < due_ns {
+        return;
+    }
+    NEXT_NS.store(if due_ns == 0 { now_ns } else { due_ns } + period_ns, Relaxed);
     let text = quote();
     // SAFETY: the app lives until the process ends, and this is the thread of its loop.
     unsafe {
@@ -93,8 +103,8 @@ fn main() {
     // SAFETY: the loop is this thread's own, the callback takes nothing that ends.
     unsafe {
         let timer = sys::us_create_timer(sys::uws_get_loop().cast(), 0, 0);
-        let period = i32::try_from(1000 / rate).expect("a period in milliseconds");
-        sys::us_timer_set(timer, Some(publish), period, period);
+        PERIOD_NS.store(1_000_000_000 / u64::from(rate), Relaxed);
+        sys::us_timer_set(timer, Some(publish), 1, 1);
     }
     app.ws("/ws", fan_out)
         .get("/quotes", move |response: HttpResponse, _: HttpRequest| {

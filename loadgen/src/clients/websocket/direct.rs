@@ -1,5 +1,7 @@
 //! WebSocket on the direct engine: the same handshake, masked frames, pongs and close handshake.
 
+mod publishing;
+
 use std::io;
 
 use http::{Method, StatusCode};
@@ -7,13 +9,14 @@ use ticker::clock;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 use wire::HeadKind;
 
+use self::publishing::Publishing;
 use super::{
     super::{answer, prepared, request},
-    PATH, handshake,
+    ECHO_PATH, PATH, handshake,
 };
 use crate::{
     direct::{self, Desk, Dialogue, Leave, Setup, Turn},
-    plan::Http,
+    plan::{Http, Workload},
     worker::{ClientError, Found, Job},
 };
 
@@ -29,7 +32,14 @@ const PONG: u8 = 10;
 
 pub(in crate::clients) fn direct(setup: Setup) -> io::Result<Found> {
     let shake = Shake::new(&setup.job).map_err(io::Error::other)?;
-    direct::run(setup, Sockets { shake })
+    let sockets = Sockets { shake };
+    match setup.job.variant.workload {
+        Workload::Ticker => direct::run(setup, sockets),
+        Workload::Echo => {
+            let publishing = Publishing::new(sockets, &setup.job).map_err(io::Error::other)?;
+            direct::run(setup, publishing)
+        }
+    }
 }
 
 struct Sockets {
@@ -56,6 +66,7 @@ impl Shake {
         // Symbols are said in a message.
         let path = match (&job.endpoint.path, job.symbols(0)) {
             (Some(path), _) => path.clone(),
+            (None, _) if job.variant.workload == Workload::Echo => ECHO_PATH.to_owned(),
             (None, None) => PATH.to_owned(),
             (None, Some(_)) => format!("{PATH}?symbols="),
         };
@@ -68,7 +79,7 @@ impl Shake {
     }
 }
 
-/// One client.
+/// One client's connection.
 #[derive(Default)]
 struct Member {
     step: Step,
@@ -88,6 +99,13 @@ enum Step {
     /// What it wants comes.
     #[default]
     Listens,
+}
+
+impl Member {
+    /// Whether the handshake is over and the connection not.
+    fn is_open(&self) -> bool {
+        self.accept.is_none() && self.closed_ns.is_none()
+    }
 }
 
 impl Dialogue for Sockets {
