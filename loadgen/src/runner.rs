@@ -232,6 +232,7 @@ mod tests {
         let variant = |number: usize| VariantPlan {
             name: format!("v{number}"),
             kind: ticker::Transport::ALL[0],
+            workload: Default::default(),
             engine: ticker::Engine::Library,
             options: crate::plan::TransportOptions::default(),
             set: Default::default(),

@@ -33,8 +33,10 @@ const LEAD: Duration = Duration::from_millis(100);
 /// Beyond the connect ramp, how long the last client may take; many share the machine's cores.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
 const CONNECT_TIME_OF_EACH: Duration = Duration::from_micros(500);
-/// How often progress is told and ends are looked for.
+/// How often an end is looked for that can come at any time.
 const TICK: Duration = Duration::from_millis(20);
+/// How often progress is told where the end is an instant: each time wakes the load generator.
+const SLOW_TICK: Duration = Duration::from_millis(100);
 /// How long the server may take to see that its clients have gone.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 const SETTLE_TIME_OF_EACH: Duration = Duration::from_micros(100);
@@ -325,6 +327,10 @@ impl Course {
         until_ns: u64,
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), Interruption> {
+        let tick = match phase {
+            Phase::Connect | Phase::Drain => TICK,
+            Phase::WarmUp | Phase::Measure => SLOW_TICK,
+        };
         loop {
             let now_ns = clock::now_ns();
             if now_ns >= until_ns || done(self) {
@@ -338,7 +344,7 @@ impl Course {
                 workers: self.crew.lives(),
             });
             tokio::select! {
-                () = sleep(TICK.min(Duration::from_nanos(until_ns - now_ns))) => {}
+                () = sleep(tick.min(Duration::from_nanos(until_ns - now_ns))) => {}
                 () = setting.stop.cancelled() => {
                     setting.listener.event(&Event::Stopping);
                     return Err(Interruption::User);

@@ -34,6 +34,7 @@ fn desk() -> Desk {
     let variant = VariantPlan {
         name: "x".to_owned(),
         kind: Transport::ALL[0],
+        workload: Default::default(),
         engine: Engine::Direct,
         options: TransportOptions::default(),
         set: Default::default(),
