@@ -298,10 +298,7 @@ impl Course {
         let lead = self.crew.lead();
         self.started_ns = clock::now_ns() + lead.as_nanos() as u64;
         self.crew.connect(self.started_ns).await?;
-        // Processes of their own have made their recorders by now; what comes is for clients.
-        let left = Duration::from_nanos(self.started_ns.saturating_sub(clock::now_ns()));
-        sleep(left.saturating_sub(lead / 8)).await;
-        marks.fresh_loadgen = (!lead.is_zero()).then(|| self.crew.usage()).flatten();
+        marks.fresh_loadgen = self.crew.fresh();
         let asked = u64::from(self.variant.load.clients);
         let patience = CONNECT_TIME + CONNECT_TIME_OF_EACH * self.variant.load.clients;
         let limit = self.variant.load.connect_over + patience;

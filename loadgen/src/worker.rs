@@ -15,28 +15,29 @@ use std::{
 
 use measurement::{
     recorder::{Frame, Recorder, Recording},
-    tape::{Heard, Tape},
+    tape::Tape,
     validity::Exhausted,
 };
-use ticker::{Anchor, Engine, QuoteView, clock};
+use ticker::{Anchor, Engine, clock};
 use tokio::{sync::watch, task::LocalSet};
-use wire::Bodies;
 
 use crate::{
-    clients::{self, mapping::Mapping, message::Seen},
+    clients::{self, mapping::Mapping},
     direct,
     endpoint::Endpoint,
     pacer::Pacer,
     plan::VariantPlan,
     process,
-    socket::{Books, Socket},
+    socket::Books,
     timeline::Timeline,
 };
 
+mod client;
 mod error;
 mod live;
 mod notes;
 
+pub use client::Client;
 pub use error::ClientError;
 pub use live::Live;
 pub(crate) use live::SHOW_EVERY;
@@ -369,194 +370,5 @@ impl Worker {
             Stage::Run { t0_ns } => Some(t0_ns),
             Stage::Connect | Stage::Cut { .. } | Stage::Close => None,
         }
-    }
-}
-
-/// One client: its number within the worker, and the worker.
-pub struct Client {
-    /// Index among the worker's clients.
-    pub index: usize,
-    /// The worker.
-    pub worker: Rc<Worker>,
-    /// What it has of a server that tells everything each time.
-    pub(crate) seen: RefCell<Seen>,
-}
-
-impl Client {
-    /// Number among all clients of the trial.
-    pub fn number(&self) -> u32 {
-        self.worker.job.number(self.index)
-    }
-
-    /// The variant's plan.
-    pub fn plan(&self) -> &VariantPlan {
-        &self.worker.job.variant
-    }
-
-    /// Where the server is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.worker.job.endpoint
-    }
-
-    /// Names of the symbols that it wants; `None` for all.
-    pub fn symbols(&self) -> Option<Vec<String>> {
-        self.worker.job.symbols(self.index)
-    }
-
-    /// Waits for this client's place on the connect ramp.
-    pub async fn ramp(&self) {
-        self.worker.pacer.at(self.worker.job.ramp_ns(self.index)).await;
-    }
-
-    /// Opens a counted socket to the server; what bodies are, heads of HTTP/2 do not tell.
-    pub async fn connect(&self, bodies: Bodies) -> io::Result<Rc<Socket>> {
-        let http = self.plan().options.http;
-        Socket::connect(self.endpoint(), Rc::clone(&self.worker.timeline), http, bodies).await
-    }
-
-    /// The stream stands and its first snapshot is here; connecting began at `from_ns`.
-    pub fn connected(&self, from_ns: u64, at_ns: u64) {
-        match &self.worker.tape {
-            None => self.worker.recorder.borrow_mut().connected(self.index, from_ns, at_ns),
-            Some(tape) => tape.borrow_mut().connected(self.index, from_ns, at_ns),
-        }
-        self.worker.live.connected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Waits for t0. `None` when the trial ends before.
-    pub async fn started(&self) -> Option<u64> {
-        self.worker.started().await
-    }
-
-    /// Ends when the trial says close; of very many clients, when it is this one's turn.
-    pub async fn closing(&self) {
-        let mut stage = self.worker.stage.clone();
-        // The sender's end is the trial's end.
-        let _ = stage.wait_for(|stage| *stage == Stage::Close).await;
-        let turn = closing_turn(self.plan().load.clients, self.number());
-        if !turn.is_zero() {
-            let from_ns = self.worker.closing_from_ns.get().unwrap_or_else(clock::now_ns);
-            self.worker.closing_from_ns.set(Some(from_ns));
-            self.worker.pacer.at(from_ns + turn.as_nanos() as u64).await;
-        }
-    }
-
-    /// Records a snapshot of the ticker's own.
-    pub fn snapshot<'a>(&self, last: u64, quotes: impl Iterator<Item = QuoteView<'a>>, at_ns: u64) {
-        let Some(tape) = &self.worker.tape else {
-            let seqs = quotes.map(|quote| quote.seq);
-            return self.worker.recorder.borrow_mut().snapshot(self.index, last, seqs, at_ns);
-        };
-        let mut tape = tape.borrow_mut();
-        quotes.for_each(|quote| tape.shown(self.index, &heard(&quote), at_ns));
-        tape.snapshot(self.index, last, at_ns);
-    }
-
-    /// Records the ticker's own quotes of one message.
-    pub fn quotes<'a>(&self, quotes: impl Iterator<Item = QuoteView<'a>>, at_ns: u64) {
-        let Some(tape) = &self.worker.tape else {
-            let mut recorder = self.worker.recorder.borrow_mut();
-            for quote in quotes {
-                recorder.quote(self.index, quote.seq, self.worker.job.anchor.mono_ns_of(quote.sent), at_ns);
-            }
-            recorder.batch_end(self.index, at_ns);
-            self.worker.live.delivered.store(recorder.delivered(), Ordering::Relaxed);
-            return;
-        };
-        let mut tape = tape.borrow_mut();
-        tape.message();
-        quotes.for_each(|quote| tape.update(self.index, &heard(&quote), at_ns));
-        self.worker.live.delivered.store(tape.len(), Ordering::Relaxed);
-    }
-
-    /// Records the updates of one message of somebody else's feed; with `opening` they are where the client
-    /// stands, up to `newest`.
-    pub fn heard<'a>(
-        &self,
-        updates: impl Iterator<Item = Heard<'a>>,
-        newest: Option<u64>,
-        opening: bool,
-        at_ns: u64,
-    ) {
-        let Some(tape) = &self.worker.tape else { return };
-        let mut tape = tape.borrow_mut();
-        if opening {
-            updates.for_each(|update| tape.shown(self.index, &update, at_ns));
-            if let Some(newest) = newest {
-                tape.snapshot(self.index, newest, at_ns);
-            }
-            return;
-        }
-        tape.message();
-        updates.for_each(|update| tape.update(self.index, &update, at_ns));
-        self.worker.live.delivered.store(tape.len(), Ordering::Relaxed);
-    }
-
-    /// A message that the rules of the scenario read nothing in.
-    pub fn skipped(&self, text: &str) {
-        if let Some(tape) = &self.worker.tape {
-            tape.borrow_mut().skip(text);
-        }
-    }
-
-    /// The server closed the connection between two requests, and it was opened again.
-    pub fn reconnected(&self) {
-        self.worker.live.reconnected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Adds payload that was decoded from a connection that is not ours to count.
-    pub fn unsocketed_payload(&self, bytes: u64, at_ns: u64) {
-        let mut payload = self.worker.unsocketed_payload.get();
-        payload[self.worker.timeline.phase(at_ns) as usize] += bytes;
-        self.worker.unsocketed_payload.set(payload);
-    }
-
-    /// The server's close frame came, with its code; an answer to ours, which was sent at `from_ns`.
-    pub fn closed(&self, code: Option<u16>, from_ns: Option<u64>) {
-        let at_ns = clock::now_ns();
-        if let Some(from_ns) = from_ns {
-            self.worker.recorder.borrow_mut().closed(at_ns.saturating_sub(from_ns));
-        }
-        self.worker.notes.borrow_mut().closed(code);
-    }
-
-    /// The stream ended without a close frame: code 1006 (RFC 6455 section 7.1.5).
-    pub fn unclosed(&self) {
-        self.worker.notes.borrow_mut().unclosed();
-    }
-
-    /// Closes the socket in order and adds its bytes to the worker's books.
-    pub async fn finish(&self, socket: Rc<Socket>) {
-        let books = socket.finish().await;
-        self.account(&books);
-    }
-
-    /// Adds the bytes of a connection that is over to the worker's books.
-    pub fn account(&self, books: &Books) {
-        self.worker.books.borrow_mut().merge(books);
-    }
-
-    /// The client could not connect.
-    pub fn failed(&self, error: &ClientError) {
-        self.worker.live.failed.fetch_add(1, Ordering::Relaxed);
-        self.worker.notes.borrow_mut().client(self.number(), error);
-    }
-
-    /// The connection was lost though nobody asked for it.
-    pub fn disconnected(&self, error: &ClientError) {
-        self.worker.live.disconnected.fetch_add(1, Ordering::Relaxed);
-        self.worker.notes.borrow_mut().client(self.number(), error);
-    }
-}
-
-/// A quote of the ticker's own as a tape takes it.
-fn heard<'a>(quote: &QuoteView<'a>) -> Heard<'a> {
-    let unix_ns = |us: u64| i64::try_from(us).ok()?.checked_mul(1_000);
-    Heard {
-        sequence: Some(quote.seq),
-        symbol: Some(quote.sym),
-        due_ns: unix_ns(quote.due),
-        sent_ns: unix_ns(quote.sent),
-        step_ns: 1_000,
     }
 }

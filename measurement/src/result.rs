@@ -14,12 +14,14 @@ mod closing;
 mod findings;
 mod memory;
 mod sockets;
+mod staleness;
 
 pub use bytes::{Bytes, Counted, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays, Steady};
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use memory::KernelMemory;
 pub use sockets::{SocketOptions, Sockets};
+pub use staleness::{Age, Mean, PerSymbol, TimeWeighted, VersionLag, WholeScreen};
 
 /// Value of [`RunResult::format`] that this version writes.
 pub const FORMAT: &str = "tickertape-result/1";
@@ -343,82 +345,6 @@ pub struct Histogram {
     pub unresolved: Vec<String>,
     /// The whole histogram in nanoseconds: HdrHistogram V2, compressed, base64.
     pub hdr: String,
-}
-
-/// A time-weighted distribution of lags: a lag grows as a ramp from `start` to `end`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TimeWeighted {
-    /// Ramps.
-    pub count: u64,
-    /// Distinct events that ended a ramp.
-    pub distinct: u64,
-    /// Observed time over all clients and symbols, in seconds.
-    pub total_s: f64,
-    /// Average over time, zero lag included.
-    pub mean_us: Option<f64>,
-    /// The lag that is exceeded half of the time.
-    pub p50_us: Option<f64>,
-    /// The lag that is exceeded a tenth of the time.
-    pub p90_us: Option<f64>,
-    /// The lag that is exceeded a hundredth of the time; null without enough ramps.
-    pub p99_us: Option<f64>,
-    /// Largest lag.
-    pub max_us: Option<f64>,
-    /// Percentiles that noise makes unreliable.
-    pub unresolved: Vec<String>,
-    /// Lags at the starts of the ramps, as in [`Histogram::hdr`].
-    pub hdr_start: String,
-    /// Lags at the ends of the ramps, as in [`Histogram::hdr`].
-    pub hdr_end: String,
-}
-
-/// A mean in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Mean {
-    /// Time average.
-    pub mean_us: f64,
-}
-
-/// Age of information: mean over time and the distribution of its peaks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Age {
-    /// Time average.
-    pub mean_us: f64,
-    /// Age just before each fresh reception.
-    pub peak: Histogram,
-}
-
-/// Versions behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct VersionLag {
-    /// Time average.
-    pub mean: f64,
-    /// Largest.
-    pub max: u64,
-}
-
-/// Staleness of one symbol, averaged over symbols and clients.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PerSymbol {
-    /// Share of time in which the shown price is not the newest.
-    pub out_of_sync_share: f64,
-    /// How long the shown price has been wrong.
-    pub sync_lag: TimeWeighted,
-    /// Age above what a client without delay would show.
-    pub excess_age: Mean,
-    /// Age of the shown price.
-    pub age: Age,
-    /// Prices behind.
-    pub version_lag: VersionLag,
-}
-
-/// Staleness of a screen with all symbols.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WholeScreen {
-    /// Share of time in which any shown price is not the newest.
-    pub out_of_sync_share: f64,
-    /// How long any shown price has been wrong.
-    pub sync_lag: TimeWeighted,
 }
 
 /// Spread over clients of their mean delivery delay.

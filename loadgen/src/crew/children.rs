@@ -20,7 +20,10 @@ use super::{
     share,
     threads::part,
 };
-use crate::worker::{Found, Job, Live, Stage};
+use crate::{
+    process::{self, Usage},
+    worker::{Found, Job, Live, Stage},
+};
 
 /// How long a child may take to start, and to make its timetable.
 const START_TIME: Duration = Duration::from_secs(30);
@@ -39,6 +42,7 @@ pub struct Children {
     failed: VecDeque<CrewError>,
     found: Vec<FoundMessage>,
     frame: Frame,
+    fresh: Option<Usage>,
 }
 
 /// What a child has said so far.
@@ -61,10 +65,13 @@ impl Children {
             failed: VecDeque::new(),
             found: Vec::new(),
             frame: job.frame.clone(),
+            fresh: None,
         };
         for number in 0..count {
             children.spawn(number as usize + 1).await?;
         }
+        // Nothing of a client is there yet, not even its place in a recorder.
+        children.fresh = children.usage();
         let messages = (0..count).map(|number| {
             Told::Job(Box::new(JobMessage {
                 variant: (*job.variant).clone(),
@@ -131,6 +138,16 @@ impl Children {
     /// Their processes.
     pub fn pids(&self) -> impl Iterator<Item = u32> {
         self.pids.iter().copied()
+    }
+
+    /// What all of them have used, and this process with them; `None` where the system does not tell.
+    pub fn usage(&self) -> Option<Usage> {
+        process::usage_of(std::iter::once(std::process::id()).chain(self.pids()))
+    }
+
+    /// The same, of before they knew their clients.
+    pub fn fresh(&self) -> Option<Usage> {
+        self.fresh.clone()
     }
 
     async fn tell_all(&mut self, told: impl Fn() -> Told) -> Result<(), CrewError> {

@@ -53,7 +53,7 @@ pub enum Crew {
     /// In this process.
     Threads(Threads),
     /// In processes of their own.
-    Children(Children),
+    Children(Box<Children>),
 }
 
 impl Crew {
@@ -63,7 +63,7 @@ impl Crew {
         if sizes.generators == 0 {
             return Ok(Self::Threads(Threads::new(job, cores)));
         }
-        Children::start(job, place, cores, sizes).await.map(Self::Children)
+        Children::start(job, place, cores, sizes).await.map(Box::new).map(Self::Children)
     }
 
     /// The connect ramp begins at `from_ns`.
@@ -111,10 +111,17 @@ impl Crew {
 
     /// What all processes that generate load have used, this one with them; `None` where the system does not tell.
     pub fn usage(&self) -> Option<Usage> {
-        let own = std::process::id();
         match self {
-            Self::Threads(_) => process::usage(own),
-            Self::Children(children) => process::usage_of(std::iter::once(own).chain(children.pids())),
+            Self::Threads(_) => process::usage(std::process::id()),
+            Self::Children(children) => children.usage(),
+        }
+    }
+
+    /// The same, of before they knew their clients: processes of their own alone can tell it.
+    pub fn fresh(&self) -> Option<Usage> {
+        match self {
+            Self::Threads(_) => None,
+            Self::Children(children) => children.fresh(),
         }
     }
 

@@ -462,21 +462,14 @@ impl Hub {
         self.stops_ns = Some(self.now_ns + self.app.settings.grace.as_nanos() as u64);
         let _ = self.epoll.delete(&*self.listener);
         for slot in 0..self.peers.len() as u32 {
-            match self.peer(slot).map(|peer| &peer.state) {
-                Some(State::Asks) => {
-                    let waits = self.peer(slot).is_some_and(|peer| peer.is_blocked());
-                    if waits { self.closes(slot) } else { self.finish(slot) }
-                }
-                Some(State::Waits(_)) => self.answer_silence(slot),
-                Some(State::Follows(_)) => self.end_stream(slot),
-                Some(State::Leaves(_) | State::Lingers) | None => {}
+            let Some(peer) = self.peers[slot as usize].as_mut() else { continue };
+            match &peer.state {
+                State::Asks if peer.is_blocked() => peer.closes = true,
+                State::Asks => self.finish(slot),
+                State::Waits(_) => self.answer_silence(slot),
+                State::Follows(_) => self.end_stream(slot),
+                State::Leaves(_) | State::Lingers => {}
             }
-        }
-    }
-
-    fn closes(&mut self, slot: u32) {
-        if let Some(peer) = self.peer(slot) {
-            peer.closes = true;
         }
     }
 }
