@@ -382,7 +382,7 @@ def generating_rows():
              "tokio-tungstenite, 4 KiB buffer": listens(rust_client, MANY, 1),
              "ws on Node": listens(node_client, MANY, 1), "k6, 500 clients": listens(k6_listens, 500, 1)},
             rounds=1,
-            notes=["Growth from before the first connection for raw, and for ours where its result tells it; else the whole "
+            notes=["Growth from before the first connection for raw; else the whole "
                    "process."],
         ),
         "pacing": Row(

@@ -103,7 +103,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
         peers::withhold(&mut trial, lesson);
     }
     if variant.workload == Workload::Echo {
-        no_screens(&mut trial);
+        of_clients(&mut trial, variant, recording);
     }
     trial.closing = closing(found);
     cost(&mut trial, found, evidence);
@@ -141,13 +141,22 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.trace = recording.trace();
 }
 
-/// What clients said themselves and got back is no price that they see too late.
-fn no_screens(trial: &mut Trial) {
+/// What clients published themselves: the server's figures are none, and nobody sees a price too late.
+fn of_clients(trial: &mut Trial, variant: &VariantPlan, recording: &Recording) {
     (trial.per_symbol, trial.whole_screen, trial.reflection_delay) = (None, None, None);
-    (trial.trace, trial.first_update) = (None, None);
-    for field in ["per_symbol", "whole_screen", "reflection_delay", "trace", "first_update"] {
-        let why = "the workload is echo: clients get back what they said";
-        trial.unavailable.insert(field.to_owned(), why.to_owned());
+    (trial.trace, trial.first_update, trial.publisher_lag) = (None, None, None);
+    trial.updates.generated = None;
+    let sent = recording.sums.action_lag.count() as f64;
+    trial.schedule.achieved_per_second = sent / f64::from(variant.load.clients) / trial.window_s;
+    let screens = ["per_symbol", "whole_screen", "reflection_delay", "trace", "first_update"];
+    let server = ["publisher_lag", "updates.generated"];
+    for (fields, why) in [
+        (screens.as_slice(), "the workload is echo: clients get back what they said"),
+        (&server, "the workload is echo: the clients publish, see action_lag"),
+    ] {
+        for field in fields {
+            trial.unavailable.insert((*field).to_owned(), why.to_owned());
+        }
     }
 }
 
@@ -174,8 +183,9 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let (delivered, in_window) = (counts.delivered_once, counts.received_in_window);
     let (received, sent) = phases.measure;
     let heartbeat_s = conditions::HEARTBEAT.as_secs_f64();
-    // Push clients send nothing in the window but answers to heartbeats.
-    let beats = variant.load.measure >= conditions::HEARTBEAT || sent.transport_framing > 0;
+    // Clients that are pushed to send nothing in the window but answers to heartbeats.
+    let answers = sent.transport_framing > 0 && variant.workload == Workload::Ticker;
+    let beats = variant.load.measure >= conditions::HEARTBEAT || answers;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     let quic = books.quic.map(|quic| Quic { server: server_end(evidence), ..quic });

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use measurement::gate::Gate;
+use measurement::{gate::Gate, recorder::Phases};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ticker::{Engine, FeedSettings, Transport};
@@ -100,6 +100,18 @@ impl VariantPlan {
     /// Connections that all clients may hold at the same time.
     pub fn connections(&self) -> u32 {
         self.load.clients.saturating_mul(crate::clients::connections(self.kind, &self.options))
+    }
+
+    /// How clients are spread that publish themselves.
+    pub fn phases(&self) -> Option<Phases> {
+        let period_ns = (1e9 / self.feed.updates_per_second) as u64;
+        (self.workload == Workload::Echo).then_some(Phases { clients: self.load.clients, period_ns })
+    }
+
+    /// How long after the window the last quote may still be on its way.
+    pub fn drain(&self) -> Duration {
+        let begins = self.phases().map_or(0, |phases| phases.period_ns);
+        crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins)
     }
 
     /// The measure phase, in nanoseconds after t0.

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assemble::{self, Evidence},
-    clients,
     counters::Counters,
     crew::{self, Crew, CrewError, Sizes},
     events::{Event, Listener},
@@ -171,7 +170,7 @@ pub struct Marks {
     pub syscalls: Option<Syscalls>,
     /// Why there is none.
     pub uncounted: Option<String>,
-    /// The load generator before its first connection, if it is made of fresh processes.
+    /// The load generator before it knew its clients, if it is made of fresh processes.
     pub fresh_loadgen: Option<Usage>,
     /// The kernel's caches before the first connection and when all clients stood.
     pub kernel: [Option<Reading>; 2],
@@ -279,7 +278,7 @@ impl Course {
         marks.from = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
         self.wait(target, setting, Phase::Measure, t0_ns + window.end, |_| false).await?;
         marks.to = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
-        let drain = clients::drain(self.variant.kind, &self.variant.options).as_nanos() as u64;
+        let drain = self.variant.drain().as_nanos() as u64;
         let seqs = self.frame.seqs();
         let expected: u64 =
             (0..self.variant.load.clients).map(|client| self.frame.wanted(client, &seqs)).sum();

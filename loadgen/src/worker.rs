@@ -372,3 +372,16 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_clients_close_one_after_another_within_their_time() {
+        assert_eq!(closing_turn(CLOSE_AT_ONCE, CLOSE_AT_ONCE - 1), Duration::ZERO);
+        assert_eq!(closing_turn(200_000, 0), Duration::ZERO);
+        assert_eq!(closing_turn(200_000, 10), Duration::from_millis(1));
+        assert!(closing_turn(200_000, 199_999) < closing_time(200_000) / 2);
+    }
+}

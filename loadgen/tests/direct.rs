@@ -261,6 +261,8 @@ async fn an_echo_is_a_round_trip_for_each_message_with_every_byte_of_it() {
         assert_eq!(trial.validity.classes.bytes, Verdict::Ok, "{:?}", trial.validity);
         let bytes = &trial.bytes;
         assert_eq!((bytes.received.payload % payload, bytes.sent.payload % payload), (0, 0), "{bytes:?}");
+        let near = |found: u64| found.abs_diff(1440 * payload) < 1440 * payload / 20;
+        assert!(near(bytes.received.payload) && near(bytes.sent.payload), "{bytes:?}");
         assert_eq!(bytes.whole_life.received.payload, bytes.whole_life.sent.payload, "{bytes:?}");
         // At the edges of the window a message is sent on one side of it and comes back on the other.
         let each = bytes.header_overhead_per_update.unwrap();
@@ -270,4 +272,16 @@ async fn an_echo_is_a_round_trip_for_each_message_with_every_byte_of_it() {
         assert!(trial.per_symbol.is_none() && trial.unavailable.contains_key("per_symbol"));
         assert!(trial.action_lag.is_some());
     }
+}
+
+#[tokio::test]
+async fn an_echo_of_a_slow_client_is_waited_for() {
+    // The last of 12 clients begins 2.3 s after the first: what is due in its window comes long after the trial's.
+    let text = "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\n";
+    let set = ["feed.arrivals=constant", "feed.updates_per_second=0.4", "load.warmup=2s", "load.measure=3s"];
+    let (_, trial) = trials::run(trials::cores(), text, &set).await;
+    assert_eq!((trial.status, &trial.error), (Status::Complete, &None));
+    let updates = &trial.updates;
+    assert_eq!((updates.expected, updates.delivered_once, updates.pending_at_end), (Some(12), 12, Some(0)));
+    assert_eq!(updates.generated, None);
 }

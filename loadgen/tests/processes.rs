@@ -19,8 +19,12 @@ fn workplace() -> TempDir {
 }
 
 fn run(place: &Path, only: &[&str], set: &[&str]) -> Command {
+    run_of("ticker", place, only, set)
+}
+
+fn run_of(scenario: &str, place: &Path, only: &[&str], set: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.current_dir(place).env("NO_COLOR", "1").args(["run", "ticker", "--quiet"]);
+    command.current_dir(place).env("NO_COLOR", "1").args(["run", scenario, "--quiet"]);
     let always = ["load.connect_over=100ms", "load.warmup=500ms", "load.trials=1"];
     set.iter().chain(&always).for_each(|set| {
         command.args(["--set", set]);
@@ -198,4 +202,20 @@ fn a_killed_run_leaves_no_process_behind() {
     kill(Pid::from_raw(run.child.id() as i32), Signal::SIGKILL).expect("it runs");
     run.child.wait().expect("our own child");
     gone(&all);
+}
+
+#[test]
+fn clients_of_several_processes_publish_in_turn_and_hear_all_of_it() {
+    let place = workplace();
+    let set = ["load.processes=2", "load.clients=12", "load.measure=1s", "feed.quote_bytes=120"];
+    let done = run_of("echo", place.path(), &[], &set).output().expect("the program runs");
+    let result = result(place.path());
+    let trial = &result.variants[0].trials[0];
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{said}");
+    // 20 a second of each of 12 clients.
+    assert_eq!((trial.updates.expected, trial.updates.delivered_once), (Some(240), 240), "{said}");
+    assert_eq!((trial.updates.lost, trial.loadgen.processes), (Some(0), Some(2)), "{said}");
+    assert_eq!(trial.validity.classes.bytes, Verdict::Ok, "{:?}", trial.validity);
+    assert!(trial.loadgen.rss_per_client_bytes.is_some_and(|bytes| bytes > 0.0), "{:?}", trial.loadgen);
 }

@@ -246,9 +246,7 @@ impl Recorder {
             state.delay_sum_ns += u128::from(delay);
             state.delays += 1;
             let lag_us = self.own_offset(client, sent_ns).saturating_sub(due) / 1_000;
-            let kept = &mut self.sums.publisher_lag_us[(seq - self.seqs.start) as usize];
-            // Clients that publish themselves are late each by its own time.
-            *kept = (*kept).max(lag_us + 1);
+            self.sums.publisher_lag_us[(seq - self.seqs.start) as usize] = lag_us + 1;
         }
         reception
     }

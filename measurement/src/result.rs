@@ -325,7 +325,7 @@ pub struct ScheduleReport {
 pub struct Histogram {
     /// Samples.
     pub count: u64,
-    /// Distinct events behind the samples: quotes for push, polls for polling.
+    /// Distinct events behind the samples: quotes for push, polls for polling, messages for echo.
     pub distinct: u64,
     /// Smallest.
     pub min_us: Option<f64>,
@@ -384,7 +384,8 @@ pub struct Process {
     pub rss_bytes: Option<u64>,
     /// Largest resident set so far.
     pub rss_peak_bytes: Option<u64>,
-    /// Growth of the resident set from before the first connection, per client; user memory, the kernel's is apart.
+    /// Growth of the resident set per client, the server's from before the first connection, fresh generator processes' from
+    /// before they knew their clients; user memory, the kernel's is apart.
     pub rss_per_client_bytes: Option<f64>,
     /// Voluntary context switches per delivered update.
     pub voluntary_switches_per_update: Option<f64>,

@@ -32,7 +32,7 @@ pub const COLUMNS: [Column; 4] = [
         title: "behind by (mean, p99)",
         metric: "delivery_delay.mean",
         class: Class::Timing,
-        explanation: "from the instant a quote is due to its receipt by the client",
+        explanation: "from the instant a quote is due to its receipt by the client; of an echo, there and back",
     },
     Column {
         title: "MB per user-hour",
@@ -295,11 +295,15 @@ fn delays(result: &RunResult) -> String {
     let mut told: Vec<(&str, f64)> =
         result.variants.iter().filter_map(|variant| Some((variant.name.as_str(), mean(variant)?))).collect();
     told.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let [what, how] = match common(result, &["workload"]).as_deref() {
+        Some("echo") => ["a message takes", "there and back"],
+        _ => ["an update is", "late"],
+    };
     match told.as_slice() {
         [] => "no variant has valid times".to_owned(),
-        [(name, delay)] => format!("an update is {} late on average with {name}", format::duration(*delay)),
+        [(name, delay)] => format!("{what} {} {how} on average with {name}", format::duration(*delay)),
         [(name, delay), .., (last, most)] => format!(
-            "an update is {} late on average with {name}, {} with {last}",
+            "{what} {} {how} on average with {name}, {} with {last}",
             format::duration(*delay),
             format::duration(*most)
         ),

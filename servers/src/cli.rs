@@ -122,7 +122,7 @@ struct TuningArgs {
     /// Compress WebSocket messages for clients that offer permessage-deflate
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Deflate::Off)]
     deflate: Deflate,
-    /// Send back what clients say at /ws/echo, for conformance suites
+    /// Send back what clients say at /ws/echo, for the workload echo and conformance suites
     #[arg(long)]
     echo: bool,
     /// Quotes kept for clients that are behind or come back

@@ -32,7 +32,7 @@ pub struct Settings {
     pub compress: bool,
     /// Whether WebSocket messages are compressed for clients that offer it (RFC 7692).
     pub deflate: Deflate,
-    /// Whether `/ws/echo` is there, for conformance suites.
+    /// Whether `/ws/echo` is there, for the workload echo and conformance suites.
     pub echo: bool,
     /// What it does wrong on purpose.
     pub fault: Option<Fault>,

@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measurement::recorder::{Frame, Phases};
+use measurement::recorder::Frame;
 use ticker::{FeedError, Subscriptions, Timetable};
 
-use crate::{
-    clients,
-    plan::{VariantPlan, Workload},
-};
+use crate::{clients, plan::VariantPlan};
 
 /// The timetable goes on for so long after the last quote of the window may arrive: until all clients have closed.
 const BEYOND: Duration = Duration::from_secs(5);
@@ -20,8 +17,7 @@ const BEYOND_FOR_EACH: Duration = Duration::from_millis(1);
 /// Feed settings that no server would take.
 pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
     let window = variant.window_ns();
-    let drain =
-        clients::drain(variant.kind, &variant.options) + BEYOND + BEYOND_FOR_EACH * variant.load.clients;
+    let drain = variant.drain() + BEYOND + BEYOND_FOR_EACH * variant.load.clients;
     let table = match &variant.peer {
         None => Timetable::new(&variant.feed, window.end + drain.as_nanos() as u64)?,
         Some(_) => Timetable::heard([], 0),
@@ -37,9 +33,6 @@ pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
         coalesces: clients::coalesces(variant.kind, &variant.options),
         asked: clients::acts_on_a_timetable(variant.kind),
         subscriptions,
-        phases: (variant.workload == Workload::Echo).then(|| Phases {
-            clients: variant.load.clients,
-            period_ns: (1e9 / variant.feed.updates_per_second) as u64,
-        }),
+        phases: variant.phases(),
     })
 }

@@ -270,7 +270,8 @@ impl<D: Dialogue> Looping<D> {
         if !self.out.is_empty() {
             self.say(index, wishes.same_get);
         }
-        if let Some(due_ns) = wishes.wake_ns {
+        // Who waits for its turn to close plans nothing else.
+        if let Some(due_ns) = wishes.wake_ns.filter(|_| !self.closing) {
             self.wake(index, due_ns);
         }
         match wishes.leave {

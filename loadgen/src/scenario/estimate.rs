@@ -5,7 +5,6 @@ use std::{fmt, time::Duration};
 use miette::Diagnostic;
 
 use crate::{
-    clients,
     crew::Sizes,
     plan::{Plan, VariantPlan},
 };
@@ -45,7 +44,7 @@ impl Estimate {
 fn trial(variant: &VariantPlan) -> Duration {
     let load = &variant.load;
     let start = START + variant.peer.as_ref().map_or(Duration::ZERO, |_| PEER_START);
-    start + load.connect_over + load.warmup + load.measure + clients::drain(variant.kind, &variant.options)
+    start + load.connect_over + load.warmup + load.measure + variant.drain()
 }
 
 /// What a plan needs of the machine, at its largest variant.

@@ -274,9 +274,14 @@ impl Resolver<'_> {
         let words = Words { supported: Workload::WORDS, planned };
         let workload = values::word(self.sources, "workload.kind", given, &words)?;
         if !clients::workloads(entry.kind).contains(&workload) {
-            let what = "`workload.kind = \"echo\"`";
-            let why = "it carries nothing from client to server on its connection: websocket does";
-            return Err(self.conflict(entry, &Conflict { what, why }));
+            let able = |kind: &Transport| clients::workloads(*kind).contains(&workload);
+            let able: Vec<_> = Transport::ALL.into_iter().filter(able).map(Transport::name).collect();
+            let problem = Problem::Conflict {
+                kind: entry.kind.to_string(),
+                what: format!("`workload.kind = \"{}\"`", given.value),
+                advice: format!("its clients do not publish, those of {} do", able.join(", ")),
+            };
+            return Err(self.sources.error(problem, entry.span.clone(), "this one"));
         }
         if workload == Workload::Echo && engine != Engine::Direct {
             let what = "`workload.kind = \"echo\"` and what only the library engine speaks";

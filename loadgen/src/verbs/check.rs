@@ -238,9 +238,12 @@ fn is_pull(variant: &VariantPlan) -> bool {
     clients::model(variant.kind, &variant.options).kind == ModelKind::Pull
 }
 
-/// Distinct events of one trial's window: quotes for push, polls for polling.
+/// Distinct events of one trial's window: quotes for push, polls for polling, messages that come back.
 fn events(variant: &VariantPlan) -> f64 {
     let window = variant.load.measure.as_secs_f64();
+    if variant.workload == Workload::Echo {
+        return f64::from(variant.load.clients) * variant.feed.updates_per_second * window;
+    }
     match clients::model(variant.kind, &variant.options).period_us {
         Some(period_us) => f64::from(variant.load.clients) * window / (period_us / 1e6),
         None => variant.feed.updates_per_second * window,

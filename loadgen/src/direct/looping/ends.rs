@@ -144,6 +144,10 @@ impl<D: Dialogue> Looping<D> {
     }
 
     pub(super) fn await_end(&mut self, index: usize, step: Step) {
+        // Its farewell may have failed, which was its end.
+        if self.slots[index].step == Step::Gone {
+            return;
+        }
         self.slots[index].step = step;
         self.wake(index, clock::now_ns() + ENDING_TIME.as_nanos() as u64);
     }

@@ -1,4 +1,4 @@
-//! `/ws/echo`: sends back what the client says, for conformance suites. Off unless the server runs with `--echo`.
+//! `/ws/echo`: sends back what the client says, for the workload echo and conformance suites. Off unless the server runs with `--echo`.
 //!
 //! What comes is appended to a log of the connection's own and goes out as quotes do: same subscription, same loop,
 //! same writes. So a suite of single clients tests the fan-out. It knows no quotes.
