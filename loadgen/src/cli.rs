@@ -54,6 +54,9 @@ pub enum Verb {
     History(HistoryArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
+    /// Open the teaching page: polling, server-sent events and WebSocket side by side in your browser
+    #[command(after_help = TEACH_HELP)]
+    Teach(servers::teach::TeachArgs),
     /// Say what this machine can and cannot measure
     Doctor(DoctorArgs),
     /// Generate a part of the load for a parent process (docs/processes.md)
@@ -67,6 +70,7 @@ Examples:
   loadgen run ticker --set load.clients=50   the same with fewer users
   loadgen check my-scenario.toml             what a scenario of your own would do
   loadgen ab ticker --base ./old --candidate self   two servers, in pairs of trials
+  loadgen teach                              see it happen, in your browser
   loadgen doctor --noise                     how far this machine can be trusted
 
 Exit codes:
@@ -75,6 +79,12 @@ Exit codes:
   2  bad usage, scenario or result file
   3  the run could not be completed, or cannot be trusted
   4  inconclusive";
+
+const TEACH_HELP: &str = "\
+Examples:
+  loadgen teach                              then open http://127.0.0.1:8600/
+  loadgen teach --updates-per-second 0.5     a slow feed: when is polling good enough?
+  loadgen teach --listen 127.0.0.1:0         on any free port";
 
 const RUN_HELP: &str = "\
 Examples:
@@ -253,7 +263,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Verbs of later versions.
-const LATER: &[&str] = &["teach"];
+const LATER: &[&str] = &["capacity", "crossover"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {
@@ -329,7 +339,8 @@ mod tests {
                 "{error}"
             );
         };
-        check("teach", "teach");
+        check("capacity", "capacity");
+        check("crossover", "crossover");
     }
 
     #[test]

@@ -78,7 +78,7 @@ enum Channel {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Feed")]
-struct FeedArgs {
+pub(crate) struct FeedArgs {
     /// Number of symbols
     #[arg(long, value_name = "N", default_value_t = FeedSettings::default().symbols)]
     symbols: u32,
@@ -95,6 +95,19 @@ struct FeedArgs {
     /// Seed of due times, symbols, prices and quantities
     #[arg(long, value_name = "N", default_value_t = FeedSettings::default().seed)]
     seed: u64,
+}
+
+impl FeedArgs {
+    /// The feed that they ask for, not checked yet.
+    pub(crate) fn settings(&self) -> FeedSettings {
+        FeedSettings {
+            symbols: self.symbols,
+            updates_per_second: self.updates_per_second,
+            arrivals: self.arrivals,
+            quote_bytes: self.quote_bytes,
+            seed: self.seed,
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -286,13 +299,7 @@ impl ServeArgs {
         let most =
             file_limit.map_or(default.max_connections, |limit| default.max_connections.min(room(limit)));
         Settings {
-            feed: FeedSettings {
-                symbols: feed.symbols,
-                updates_per_second: feed.updates_per_second,
-                arrivals: feed.arrivals,
-                quote_bytes: feed.quote_bytes,
-                seed: feed.seed,
-            },
+            feed: feed.settings(),
             replay_window: tuning.replay_window,
             heartbeat: tuning.heartbeat,
             max_connections: tuning.max_connections.unwrap_or(most),

@@ -10,6 +10,7 @@ pub mod control;
 pub mod fault;
 pub mod settings;
 pub mod stats;
+pub mod teach;
 
 mod app;
 mod asked;
@@ -20,6 +21,7 @@ pub mod identity;
 mod listeners;
 mod log;
 mod os;
+mod page;
 mod patience;
 mod publisher;
 #[cfg(feature = "quic")]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
 use ticker::{Anchor, Transport};
 
-use crate::{app::App, registry::Class, stats::Stats, transports};
+use crate::{app::App, registry::Class, stats::Stats, teach, transports};
 
 /// Paths of the control endpoints; connections that ask for them are left out of the byte totals.
 const CONTROL: [&str; 5] = ["/clock", "/healthz", "/identity", "/metrics", "/stats"];
@@ -27,13 +28,36 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/identity", get(identity))
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
+    let control = control.merge(teach::routes_of_server());
     let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport, app));
-    Transport::ALL.into_iter().fold(control, merge).with_state(Arc::clone(app))
+    let mut routes = Transport::ALL.into_iter().fold(control, merge);
+    // Nobody else pays for it.
+    if !app.settings.allowed_origins.is_empty() {
+        routes = routes.layer(middleware::from_fn_with_state(Arc::clone(app), share));
+    }
+    routes.with_state(Arc::clone(app))
+}
+
+/// Lets pages of the allowed origins read what they are answered (Fetch, section 3.2, CORS protocol).
+async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = next.run(request).await;
+    // The WebSocket API asks nobody for leave: its server looks at the origin itself.
+    let is_read = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if let Some(origin) = origin.filter(|origin| is_read && transports::is_allowed(&app, origin.as_bytes())) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
 }
 
 /// What a connection is for that asks for `path`.
 pub(crate) fn class(path: &str) -> Class {
-    if CONTROL.contains(&path) { Class::Control } else { Class::Data }
+    if CONTROL.contains(&path) || path == "/" || path.starts_with("/page/") {
+        Class::Control
+    } else {
+        Class::Data
+    }
 }
 
 /// One instant on both clocks, for clients that cannot read this machine's.

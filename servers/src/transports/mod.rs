@@ -55,9 +55,17 @@ pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
     }
 }
 
+/// Whether the teaching page shows it: browsers speak it, and it is one of the three of the first screen.
+pub(crate) fn has_lane(transport: Transport) -> bool {
+    matches!(transport, Transport::Polling | Transport::Sse | Transport::WebSocket)
+}
+
 /// Answers a request of the direct engine. `None` where it has no part in it, or where it would be refused: then the
 /// routes answer.
 pub(crate) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<Then> {
+    if reads_from_elsewhere(answer.app, request) {
+        return None;
+    }
     match request.path {
         "/quotes" => polling::direct(answer, request),
         "/quotes/wait" => long_polling::direct(answer, request),
@@ -67,6 +75,17 @@ pub(crate) fn direct(answer: &mut Answer<'_>, request: &Request<'_>) -> Option<T
         "/ws/echo" => websocket::direct_echo(answer, request),
         _ => None,
     }
+}
+
+/// Whether the settings name this origin.
+pub(crate) fn is_allowed(app: &App, origin: &[u8]) -> bool {
+    app.settings.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin)
+}
+
+/// Whether a page of an allowed origin asks: that it may read is said by the routes.
+fn reads_from_elsewhere(app: &App, request: &Request<'_>) -> bool {
+    let asks = |(name, value): (&str, &[u8])| name.eq_ignore_ascii_case("origin") && is_allowed(app, value);
+    !app.settings.allowed_origins.is_empty() && request.fields().any(asks)
 }
 
 /// The body of every refusal: `{"error":"…"}`.

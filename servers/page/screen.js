@@ -1,0 +1,100 @@
+// What one lane shows, and how long that was wrong. A price is wrong from the instant at which a newer one of its symbol was
+// due until the newer one is here: the definition of METHODOLOGY.md, on real receipts.
+
+// How much of the past is kept to be drawn.
+const KEPT_US = 30e6;
+
+// The newest that any lane has heard: what a lane does not know yet, another one does.
+export class Truth {
+  #quotes = new Map();
+
+  learn(quote) {
+    const known = this.#quotes.get(quote.sym) ?? [];
+    if (known.length && known[known.length - 1].seq >= quote.seq) return;
+    known.push({ seq: quote.seq, due: quote.due });
+    if (known.length > 400) known.splice(0, 200);
+    this.#quotes.set(quote.sym, known);
+  }
+
+  // When the quote after `seq` of that symbol was due; null while there is none.
+  next_due(sym, seq) {
+    const known = this.#quotes.get(sym) ?? [];
+    let low = 0;
+    let high = known.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (known[middle].seq > seq) high = middle;
+      else low = middle + 1;
+    }
+    return low < known.length ? known[low].due : null;
+  }
+}
+
+export class Screen {
+  // By symbol: what is shown. Wrong times that are over, the newest last.
+  shown = new Map();
+  past = [];
+  quotes = 0;
+  delay_sum_us = 0;
+  requests = 0;
+  in_vain = 0;
+  #wrong_us = 0;
+  #from_us = null;
+
+  constructor(truth) {
+    this.truth = truth;
+  }
+
+  snapshot(quotes, now_us) {
+    for (const quote of quotes) {
+      this.truth.learn(quote);
+      this.#show(quote, now_us, false);
+    }
+    this.#from_us ??= now_us;
+  }
+
+  receive(quotes, now_us) {
+    for (const quote of quotes) {
+      this.truth.learn(quote);
+      this.quotes += 1;
+      this.delay_sum_us += now_us - quote.due;
+      this.#show(quote, now_us, true);
+    }
+    while (this.past.length && this.past[0].to < now_us - KEPT_US) this.past.shift();
+  }
+
+  #show(quote, now_us, counts) {
+    const before = this.shown.get(quote.sym);
+    if (before && before.seq >= quote.seq) return;
+    // Of several that come at once the first one's instant is when the shown price became wrong.
+    if (counts && before && before.told_us !== now_us) {
+      const from = Math.max(quote.due, before.told_us);
+      this.past.push({ sym: quote.sym, from, to: now_us });
+      this.#wrong_us += now_us - from;
+    }
+    this.shown.set(quote.sym, { seq: quote.seq, px: quote.px, told_us: now_us });
+  }
+
+  // Since when the shown price of a symbol is wrong; null while it is right.
+  wrong_since(sym) {
+    const shown = this.shown.get(sym);
+    if (!shown) return null;
+    const due = this.truth.next_due(sym, shown.seq);
+    return due === null ? null : Math.max(due, shown.told_us);
+  }
+
+  // Share of the time, over all symbols, in which the shown price was wrong.
+  wrong_share(now_us) {
+    if (this.#from_us === null || !this.shown.size) return 0;
+    let open = 0;
+    for (const sym of this.shown.keys()) {
+      const since = this.wrong_since(sym);
+      if (since !== null) open += Math.max(0, now_us - since);
+    }
+    return (this.#wrong_us + open) / ((now_us - this.#from_us) * this.shown.size);
+  }
+
+  mean_delay_us() {
+    return this.quotes ? this.delay_sum_us / this.quotes : null;
+  }
+}
