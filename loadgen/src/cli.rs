@@ -56,7 +56,7 @@ pub enum Verb {
     Serve(servers::cli::ServeArgs),
     /// Open the teaching page: polling, server-sent events and WebSocket side by side in your browser
     #[command(after_help = TEACH_HELP)]
-    Teach(servers::teach::TeachArgs),
+    Teach(teach::TeachArgs),
     /// Say what this machine can and cannot measure
     Doctor(DoctorArgs),
     /// Generate a part of the load for a parent process (docs/processes.md)

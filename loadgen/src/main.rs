@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Verb::Ab(arguments) => verbs::ab::run(&arguments, out),
         Verb::History(arguments) => verbs::history::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
-        Verb::Teach(arguments) => return servers::teach::run(&arguments),
+        Verb::Teach(arguments) => return teach::run(&arguments),
         Verb::Doctor(arguments) => verbs::doctor::run(&arguments, out),
         Verb::Worker => return verbs::worker::run(),
     };

@@ -1,30 +1,47 @@
 // One function for each kind of lane. It opens a real connection, tells `ears` what comes, and returns how to close it.
 //
 // ears.quotes(list)    quotes, ascending
-// ears.snapshot(list)  where the feed stands: the newest quote of each symbol
+// ears.snapshot(list, last)  where the feed stands: the newest quote of each symbol, and the newest number
 // ears.request(useful) a request was answered, with news or without
-// ears.lost(why)       the connection is gone; it comes back by itself
+// ears.opened()        a connection stands
+// ears.lost(why)       it is gone; it comes back by itself
 
-const RETRY_MS = 1000;
+import { RETRY_MS, credentials } from '/page/shared.js';
+import { socketio } from '/page/socketio.js';
+import { webtransport } from '/page/webtransport.js';
+
+function tell(ears, { last, snapshot, quotes }) {
+  if (snapshot) ears.snapshot(quotes, last);
+  else ears.quotes(quotes);
+}
+
+async function ask(url, settings) {
+  const cache = settings.conditional ? 'no-cache' : 'no-store';
+  const answer = await fetch(url, { cache, credentials: credentials(settings) });
+  // A cursor of another feed: begin anew.
+  if (answer.status === 400) return null;
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return answer.json();
+}
 
 // AJAX polling: asks on a timetable. `settings.interval_ms` may change while it runs.
-function polling(origin, ears, settings) {
+function polling({ origin }, ears, settings) {
   let open = true;
   let timer = 0;
   let due = performance.now();
   let after = null;
   async function poll() {
-    const url = after === null ? `${origin}/quotes` : `${origin}/quotes?after=${after}`;
     try {
-      const answer = await fetch(url, { cache: 'no-store', credentials: 'omit' });
-      const { last, snapshot, quotes } = await answer.json();
+      const said = await ask(after === null ? `${origin}/quotes` : `${origin}/quotes?after=${after}`, settings);
       if (!open) return;
-      ears.request(quotes.length > 0);
-      if (snapshot) ears.snapshot(quotes);
-      else ears.quotes(quotes);
-      after = last;
+      ears.opened();
+      if (said) {
+        ears.request(said.quotes.length > 0);
+        tell(ears, said);
+      }
+      after = said ? said.last : null;
     } catch (error) {
-      if (open) ears.lost(String(error));
+      if (open) ears.lost(String(error.message ?? error));
     }
     if (!open) return;
     // A timetable, not a pause between answers; what was missed is not made up for.
@@ -38,18 +55,65 @@ function polling(origin, ears, settings) {
   };
 }
 
-// Server-sent events: the browser's own EventSource, which also comes back by itself.
-function sse(origin, ears) {
-  const source = new EventSource(`${origin}/sse`);
-  source.addEventListener('snapshot', (event) => ears.snapshot(JSON.parse(event.data).quotes));
-  source.onmessage = (event) => ears.quotes([JSON.parse(event.data)]);
-  source.onopen = () => ears.request(true);
-  source.onerror = () => ears.lost('the event stream broke');
-  return () => source.close();
+// Long polling: the answer is held until there is news, and then the next question goes out at once.
+function long_polling({ origin }, ears, settings) {
+  const stop = new AbortController();
+  async function poll() {
+    let after = null;
+    while (!stop.signal.aborted) {
+      try {
+        const url = after === null ? `${origin}/quotes/wait` : `${origin}/quotes/wait?after=${after}`;
+        const answer = await fetch(url, { cache: 'no-store', credentials: credentials(settings), signal: stop.signal });
+        if (answer.status !== 400 && !answer.ok) throw new Error(`status ${answer.status}`);
+        const said = answer.ok ? await answer.json() : null;
+        if (stop.signal.aborted) return;
+        ears.opened();
+        if (said) {
+          ears.request(said.quotes.length > 0);
+          tell(ears, said);
+        }
+        after = said ? said.last : null;
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        ears.lost(String(error.message ?? error));
+        await new Promise((done) => { setTimeout(done, RETRY_MS); });
+      }
+    }
+  }
+  poll();
+  return () => stop.abort();
+}
+
+// Server-sent events: the browser's own EventSource, which also comes back by itself, but not after an answer that it
+// does not like.
+function sse({ origin }, ears, settings) {
+  let source;
+  let timer = 0;
+  function connect() {
+    source = new EventSource(`${origin}/sse`, { withCredentials: settings.cookies > 0 });
+    source.addEventListener('snapshot', (event) => {
+      const { last, quotes } = JSON.parse(event.data);
+      ears.snapshot(quotes, last);
+    });
+    source.onmessage = (event) => ears.quotes([JSON.parse(event.data)]);
+    source.onopen = () => {
+      ears.opened();
+      ears.request(true);
+    };
+    source.onerror = () => {
+      ears.lost('the event stream broke');
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY_MS);
+    };
+  }
+  connect();
+  return () => {
+    clearTimeout(timer);
+    source.close();
+  };
 }
 
 // WebSocket: what is lost is opened again after a second, from where it stood.
-function websocket(origin, ears) {
+function websocket({ origin }, ears) {
   let open = true;
   let socket;
   let timer = 0;
@@ -57,17 +121,15 @@ function websocket(origin, ears) {
   function connect() {
     const url = `${origin.replace(/^http/, 'ws')}/ws`;
     socket = new WebSocket(after === null ? url : `${url}?after=${after}`);
-    socket.onopen = () => ears.request(true);
+    socket.onopen = () => {
+      ears.opened();
+      ears.request(true);
+    };
     socket.onmessage = (event) => {
       const said = JSON.parse(event.data);
-      if (said.quotes) {
-        after = said.last;
-        if (said.snapshot) ears.snapshot(said.quotes);
-        else ears.quotes(said.quotes);
-      } else {
-        after = said.seq;
-        ears.quotes([said]);
-      }
+      after = said.quotes ? said.last : said.seq;
+      if (said.quotes) tell(ears, said);
+      else ears.quotes([said]);
     };
     socket.onclose = () => {
       if (!open) return;
@@ -83,4 +145,6 @@ function websocket(origin, ears) {
   };
 }
 
-export const connect = { polling, sse, websocket };
+// By kind; a browser may lack one.
+export const connect = { polling, 'long-polling': long_polling, sse, websocket, socketio };
+if (typeof WebTransport === 'function') connect.webtransport = webtransport;

@@ -1,230 +1,215 @@
-// The page: lanes from what the server says, one timer for what is shown. Measuring is done by `Screen`, connecting by `connect`.
+// The page: lanes from what the server says, one timer for what is shown, parts behind "more" that are made when opened.
 
 import { Clock } from '/page/clock.js';
 import { connect } from '/page/connect.js';
-import { strip } from '/page/draw.js';
-import { Screen, Truth } from '/page/screen.js';
-import { NAMES, bytes, share, theory, time } from '/page/words.js';
+import { $, button, element } from '/page/dom.js';
+import { Lane } from '/page/lane.js';
+import { PARTS } from '/page/parts.js';
+import { language, preferred, say, speak, translate } from '/page/say.js';
+import { Truth } from '/page/screen.js';
+import { Settings } from '/page/settings.js';
 
-const SHORTEST_MS = 100;
-const LONGEST_MS = 5000;
-const STEPS = 100;
 const COUNT_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 200;
 const DRAW_EVERY_MS = 40;
+const STILL_EVERY_MS = 500;
+const LANGUAGES = [['en', 'English'], ['zh', '中文']];
 
-const $ = (selector, within = document) => within.querySelector(selector);
-const clock = new Clock();
-const settings = { interval_ms: 1000 };
-let truth = new Truth();
-let lanes = [];
-let feed = null;
-let hidden_s = 0;
-let paused = false;
+// What all parts share.
+const page = {
+  clock: new Clock(),
+  settings: new Settings(),
+  feed: null,
+  lanes: [],
+  paused: false,
+  // Times in which the tab was hidden, seconds since the page began.
+  hidden: [],
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-// The server counts from its own start: what was before this lane began is taken off.
-class Lane {
-  constructor({ kind, origin }) {
-    this.kind = kind;
-    this.origin = origin || location.origin;
-    const [name, about] = NAMES[kind];
-    this.wrong = element('output', { class: 'wrong-share' }, '–');
-    this.delay = element('output', { class: 'mean-delay' }, '–');
-    this.canvas = element('canvas', { role: 'img', 'aria-label': `${name}: wrong prices of the last ten seconds` });
-    this.prices = element('ul', { class: 'prices' });
-    this.state = element('p', { class: 'state' }, about);
-    this.section = element(
-      'section', { class: 'lane', id: kind, 'aria-label': name },
-      element('h2', {}, name),
-      element('span', { class: 'big' }, this.wrong, element('small', {}, ' of the time a price was wrong')),
-      element('span', {}, 'behind by ', this.delay, ' on average'),
-      this.canvas, this.prices, this.state,
-    );
-    this.row = element('tr', { 'data-kind': kind });
-  }
-
-  start() {
-    const screen = new Screen(truth);
-    this.screen = screen;
-    this.base = this.told;
-    this.counted = null;
-    const about = NAMES[this.kind][1];
-    const heard = () => {
-      this.state.textContent = about;
-    };
-    this.close = connect[this.kind](this.origin, {
-      quotes: (list) => {
-        heard();
-        screen.receive(list, clock.now_us());
-      },
-      snapshot: (list) => {
-        heard();
-        screen.snapshot(list, clock.now_us());
-      },
-      request: (useful) => {
-        screen.requests += 1;
-        if (!useful) screen.in_vain += 1;
-      },
-      lost: (why) => {
-        this.state.textContent = `lost: ${why}; trying again`;
-      },
-    }, settings);
-  }
-
-  count(told) {
-    this.told = told;
-    const since = (key) => (told[key] === null ? null : told[key] - this.base[key]);
-    if (this.base) {
-      this.counted = { quotes: since('quotes'), up: since('read_bytes'), down: since('written_bytes'), requests: since('requests') };
-    }
-  }
-
-  show(now_us) {
-    const { screen } = this;
-    const wrong = share(screen.wrong_share(now_us));
-    const delay = time(screen.mean_delay_us());
-    this.wrong.textContent = wrong;
-    this.delay.textContent = delay;
-    for (const [sym, shown] of [...screen.shown].sort()) {
-      let item = $(`[data-symbol="${CSS.escape(sym)}"]`, this.prices);
-      if (!item) {
-        item = element('li', { 'data-symbol': sym }, element('span', { class: 'name' }, sym), element('span', { class: 'price' }));
-        this.prices.append(item);
-        this.prices.append(...[...this.prices.children].sort((a, b) => a.dataset.symbol.localeCompare(b.dataset.symbol)));
-      }
-      $('.price', item).textContent = shown.px.toFixed(2);
-      const since = screen.wrong_since(sym);
-      item.classList.toggle('wrong', since !== null && now_us > since);
-    }
-    const expected = theory(this.kind, settings.interval_ms * 1000, feed.updates_per_second / feed.symbols / 1e6);
-    const { up = null, down = null } = this.counted ?? {};
-    const both = up === null ? null : up + down;
-    const cells = [
-      NAMES[this.kind][0], wrong, expected ? share(expected.wrong) : '–', delay, expected ? time(expected.delay_us) : '–',
-      bytes(screen.quotes), bytes(screen.requests), bytes(screen.in_vain), bytes(up), bytes(down),
-      bytes(both === null || !screen.quotes ? null : both / screen.quotes),
-    ];
-    this.row.replaceChildren(...cells.map((text, index) => element(index ? 'td' : 'th', index ? {} : { scope: 'row' }, text)));
-  }
-}
-
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  return { right: style.getPropertyValue('--right'), wrong: style.getPropertyValue('--wrong') };
-}
-
-function interval_of(step) {
-  const ms = SHORTEST_MS * (LONGEST_MS / SHORTEST_MS) ** (step / STEPS);
-  return ms < 1000 ? Math.round(ms / 10) * 10 : Math.round(ms / 100) * 100;
-}
-
-function step_of(ms) {
-  return Math.round((Math.log(ms / SHORTEST_MS) / Math.log(LONGEST_MS / SHORTEST_MS)) * STEPS);
-}
-
-function written() {
-  const { interval_ms } = settings;
-  return interval_ms < 1000 ? `${interval_ms} ms` : `${interval_ms / 1000} s`;
-}
-
-function take_interval(ms) {
-  settings.interval_ms = ms;
-  $('#interval').value = step_of(ms);
-  $('#interval').setAttribute('aria-valuetext', written());
-  $('#interval-text').textContent = written();
-  $('#reproduce').textContent = `loadgen run ticker --set load.clients=1 --set transport.polling.interval=${ms}ms --set feed.updates_per_second=${feed.updates_per_second}`;
-  history.replaceState(null, '', `#interval=${ms}`);
-}
-
-async function start_again() {
-  lanes.forEach((lane) => lane.close?.());
-  await count();
-  truth = new Truth();
-  hidden_s = 0;
-  lanes.forEach((lane) => lane.start());
-}
-
-function hold(wish) {
-  paused = wish;
-  $('#hold').setAttribute('aria-pressed', String(paused));
-  $('#hold').textContent = paused ? 'Go on' : 'Pause';
-  if (paused) lanes.forEach((lane) => lane.close());
-  else start_again().catch(trouble);
-}
-
-async function count() {
-  const answer = await fetch('/page/stats', { cache: 'no-store' });
-  const all = await answer.json();
-  for (const counted of all) lanes.find((lane) => lane.kind === counted.kind)?.count(counted);
-}
-
-function honesty() {
-  const hidden = hidden_s ? ` The tab was hidden for ${hidden_s.toFixed(0)} s: browsers slow timers then, which makes polling look worse.` : '';
-  $('#honesty').textContent = `Clock of the server known to ± ${time(clock.error_us)}; this browser tells time in steps of ${crossOriginIsolated ? '5 µs' : '100 µs'}.${hidden}`;
-}
-
-function write() {
-  if (paused) return;
-  const now_us = clock.now_us();
-  lanes.forEach((lane) => lane.show(now_us));
-  honesty();
-}
-
-function draw() {
-  if (!paused) {
-    const now_us = clock.now_us();
-    const inks = colours();
-    lanes.forEach((lane) => strip(lane.canvas, lane.screen, now_us, inks));
-  }
-  // Those who want less motion see the same, twice a second.
-  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  setTimeout(() => requestAnimationFrame(draw), still ? 500 : DRAW_EVERY_MS);
-}
-
-function watch_visibility() {
-  let since = null;
-  document.addEventListener('visibilitychange', () => {
-    if (document.hidden) since = performance.now();
-    else if (since !== null) hidden_s += (performance.now() - since) / 1000;
-  });
-}
-
-async function begin() {
-  const answer = await fetch('/page/lanes', { cache: 'no-store' });
-  feed = await answer.json();
-  await clock.set();
-  lanes = feed.lanes.filter(({ kind }) => kind in connect).map((told) => new Lane(told));
-  $('#lanes').append(...lanes.map((lane) => lane.section));
-  $('#counts tbody').append(...lanes.map((lane) => lane.row));
-  const linked = Number(new URLSearchParams(location.hash.slice(1)).get('interval'));
-  take_interval(linked >= SHORTEST_MS && linked <= LONGEST_MS ? linked : settings.interval_ms);
-  $('#interval').addEventListener('input', (event) => take_interval(interval_of(Number(event.target.value))));
-  $('#interval').addEventListener('change', () => paused || start_again().catch(trouble));
-  $('#again').addEventListener('click', () => hold(false));
-  $('#hold').addEventListener('click', () => hold(!paused));
-  watch_visibility();
-  await start_again();
-  setInterval(write, WRITE_EVERY_MS);
-  setInterval(() => paused || count().catch(trouble), COUNT_EVERY_MS);
-  draw();
-}
+  running: () => page.lanes.filter((lane) => lane.close),
+  lane: (name) => page.lanes.find((lane) => lane.name === name),
+  places: (role) => page.feed.lanes.filter((place) => place.role === role),
+  shows_more: () => $('#more').open,
+  ask: async (path) => {
+    const answer = await fetch(path, { cache: 'no-store' });
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    return answer.json();
+  },
+  tell: async (path, body) => {
+    const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error((await answer.json()).error);
+  },
+  // Other settings of the feed: other servers, so all lanes begin again.
+  set_feed: async (wish) => {
+    await page.tell('/page/feed', wish);
+    await reload();
+  },
+  set_link: async (wish) => {
+    await page.tell('/page/link', wish);
+    page.feed = await page.ask('/page/lanes');
+    await start_again();
+  },
+  start_again,
+  trouble,
+};
 
 function trouble(error) {
   $('#trouble').hidden = false;
-  $('#trouble').textContent = `The server does not answer (${error}). Is loadgen teach still running?`;
+  $('#trouble').textContent = error instanceof TypeError ? say('no_answer', error) : String(error.message ?? error);
+}
+
+function sound() {
+  $('#trouble').hidden = true;
+}
+
+async function count() {
+  const all = await page.ask('/page/stats');
+  const before = page.newest_seq ?? 0;
+  page.newest_seq = all[0].newest_seq;
+  page.counted = all;
+  for (const told of all) page.lane(told.name)?.count(told);
+  // Somebody else, perhaps a teacher, has changed the feed.
+  if (page.newest_seq < before) await reload();
+}
+
+let beginnings = 0;
+
+async function start_again() {
+  if (page.paused) return;
+  page.lanes.forEach((lane) => lane.stop());
+  beginnings += 1;
+  const mine = beginnings;
+  await count();
+  // The last wish counts: two at once would leave connections that nobody closes.
+  if (mine !== beginnings || page.paused) return;
+  const truth = new Truth();
+  for (const lane of page.lanes) {
+    const own = lane.place.role === 'own';
+    const more = lane.place.role !== 'first';
+    const wanted = !more || (page.shows_more() && (own || page.settings.lanes.includes(lane.name)));
+    lane.section.hidden = more && !wanted;
+    lane.row.hidden = more && !wanted;
+    if (wanted) lane.start(own ? new Truth() : truth);
+  }
+}
+
+// The servers are others now.
+async function reload() {
+  page.feed = await page.ask('/page/lanes');
+  page.newest_seq = 0;
+  for (const lane of page.lanes) {
+    lane.place = page.feed.lanes.find(({ name }) => name === lane.name);
+    lane.prices.replaceChildren();
+    lane.told = null;
+  }
+  await start_again();
+  page.settings.show(page);
+}
+
+function hold(wish) {
+  if (wish) page.running().forEach((lane) => lane.stop());
+  page.paused = wish;
+  $('#hold').setAttribute('aria-pressed', String(wish));
+  $('#hold').textContent = say(wish ? 'go_on' : 'pause');
+  if (!wish) start_again().then(sound, trouble);
+}
+
+function write() {
+  if (page.paused) return;
+  const now_us = page.clock.now_us();
+  page.running().forEach((lane) => lane.show(now_us));
+}
+
+// What is closed costs nothing: the page's own work would be measured too.
+function tick() {
+  if (page.paused || !page.shows_more()) return;
+  PARTS.filter((part) => part.tick && document.getElementById(part.id)?.open).forEach((part) => part.tick(page));
+}
+
+function draw() {
+  if (!page.paused) {
+    const now_us = page.clock.now_us();
+    const style = getComputedStyle(document.documentElement);
+    const ink = (name) => style.getPropertyValue(`--${name}`);
+    const colours = { right: ink('right'), wrong: ink('wrong'), line: ink('accent'), theory: ink('theory') };
+    const deep = page.shows_more();
+    const lanes = page.running();
+    const ages = deep ? lanes.flatMap(({ screen }) => screen.receipts.map(({ before }) => before ?? 0)) : [];
+    // One scale for all, or the worst would look like the best.
+    const highest_us = Math.max(5e5, ...ages.slice(-400)) * 1.05;
+    lanes.forEach((lane) => lane.draw(now_us, colours, highest_us, deep));
+  }
+  // Those who want less motion see the same, twice a second.
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  setTimeout(() => requestAnimationFrame(draw), still ? STILL_EVERY_MS : DRAW_EVERY_MS);
+}
+
+function watch_visibility() {
+  document.addEventListener('visibilitychange', () => {
+    const now = performance.now() / 1000;
+    if (document.hidden) page.hidden.push({ from: now, to: null });
+    else if (page.hidden.length) page.hidden[page.hidden.length - 1].to = now;
+  });
+}
+
+// Lanes and parts in the language of the day; what was measured stays.
+function write_all() {
+  document.title = `tickertape: ${say('title')}`;
+  translate(document);
+  $('#hold').textContent = say(page.paused ? 'go_on' : 'pause');
+  $('#tongues').replaceChildren(...LANGUAGES.map(([code, name]) => button(name, () => turn(code), { lang: code, 'aria-pressed': String(code === language()) })));
+  page.lanes.forEach((lane) => lane.build());
+  const made = PARTS.map((part) => {
+    const before = document.getElementById(part.id);
+    const box = element('details', { class: 'part', id: part.id, open: before?.open ?? part.open ?? false }, element('summary', {}, say(`part_${part.id}`)));
+    const make = () => {
+      if (!box.open || box.children.length > 1) return;
+      const body = element('div', {});
+      box.append(body);
+      part.make(body, page);
+    };
+    box.addEventListener('toggle', make);
+    make();
+    return box;
+  });
+  $('#parts').replaceChildren(...made);
+  page.settings.show(page);
+}
+
+function turn(code) {
+  speak(code);
+  page.settings.language = code;
+  PARTS.forEach((part) => part.end?.());
+  write_all();
+}
+
+async function begin() {
+  page.settings.read();
+  speak(page.settings.language ?? preferred());
+  page.feed = await page.ask('/page/lanes');
+  await page.settings.ask_for(page);
+  await page.clock.set();
+  const is_lane = ({ role, kind }) => ['first', 'more', 'own'].includes(role) && kind in connect;
+  page.lanes = page.feed.lanes.filter(is_lane).map((place) => new Lane(place, page));
+  $('#lanes').append(...page.lanes.map((lane) => lane.section));
+  page.settings.listen(page);
+  $('#more').open = page.settings.shows_more;
+  write_all();
+  $('#more').addEventListener('toggle', () => start_again().catch(trouble));
+  $('#again').addEventListener('click', () => hold(false));
+  $('#hold').addEventListener('click', () => hold(!page.paused));
+  watch_visibility();
+  await start_again();
+  setInterval(write, WRITE_EVERY_MS);
+  setInterval(() => page.paused || count().then(tick).then(sound, trouble), COUNT_EVERY_MS);
+  draw();
 }
 
 // For whoever wants the figures without reading the page.
 window.lesson = {
-  quotes: () => Object.fromEntries(lanes.map(({ kind, screen }) => [kind, screen.quotes])),
-  before: () => Object.fromEntries(lanes.map(({ kind, base }) => [kind, base?.quotes ?? 0])),
+  page,
+  quotes: () => Object.fromEntries(page.running().map(({ name, screen }) => [name, screen.quotes])),
+  before: () => Object.fromEntries(page.running().map(({ name, base }) => [name, base?.quotes ?? 0])),
+  figures: () => Object.fromEntries(page.running().map((lane) => [lane.name, lane.figures(page.clock.now_us())])),
 };
 
 begin().catch(trouble);

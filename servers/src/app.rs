@@ -14,6 +14,7 @@ use ticker::Transport;
 use crate::quic::Books;
 use crate::{
     allocations,
+    chat::Room,
     fault::Fault,
     identity::Identity,
     log::Log,
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) progress: Arc<Progress>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tasks: Tasks,
+    /// The chat room, whether its door is open or not.
+    pub(crate) room: Room,
     /// The certificate of every encrypted listener.
     pub(crate) identity: Option<Arc<Identity>>,
     /// Where it listens for QUIC.
@@ -77,6 +80,7 @@ impl App {
             progress: Arc::default(),
             registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
             tasks: Tasks::default(),
+            room: Room::default(),
             sends: (settings.fault == Some(Fault::Slow)).then(Arc::default),
             counters: Default::default(),
             settings,

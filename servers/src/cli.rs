@@ -4,7 +4,7 @@ use std::{
     future::pending,
     io::{self, BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -56,6 +56,9 @@ pub struct ServeArgs {
     /// Write the certificate to this file (PEM), for clients to trust
     #[arg(long, value_name = "FILE", requires = "encrypted")]
     write_certificate: Option<PathBuf>,
+    /// Use this certificate and its key (PEM, both in one file) instead of making one
+    #[arg(long, value_name = "FILE", requires = "encrypted")]
+    identity: Option<PathBuf>,
     /// Listen for HTTP/3 too, on the UDP port of the same number, with a certificate of its own
     #[arg(long, group = "encrypted")]
     quic: bool,
@@ -76,9 +79,10 @@ enum Channel {
     Stdio,
 }
 
+/// Options of the feed.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Feed")]
-pub(crate) struct FeedArgs {
+pub struct FeedArgs {
     /// Number of symbols
     #[arg(long, value_name = "N", default_value_t = FeedSettings::default().symbols)]
     symbols: u32,
@@ -99,7 +103,7 @@ pub(crate) struct FeedArgs {
 
 impl FeedArgs {
     /// The feed that they ask for, not checked yet.
-    pub(crate) fn settings(&self) -> FeedSettings {
+    pub fn settings(&self) -> FeedSettings {
         FeedSettings {
             symbols: self.symbols,
             updates_per_second: self.updates_per_second,
@@ -138,6 +142,9 @@ struct TuningArgs {
     /// Send back what clients say at /ws/echo, for the workload echo and conformance suites
     #[arg(long)]
     echo: bool,
+    /// Open a chat room at /ws/chat and in Socket.IO's namespace /chat
+    #[arg(long)]
+    chat: bool,
     /// Quotes kept for clients that are behind or come back
     #[arg(long, value_name = "QUOTES", default_value_t = Settings::default().replay_window)]
     replay_window: usize,
@@ -187,6 +194,8 @@ enum CliError {
     Listen { address: SocketAddr, cause: io::Error, advice: &'static str },
     #[error("failed to make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    #[error("failed to use {path} as identity: {cause}, expected a certificate and its private key in PEM")]
+    Identity { path: String, cause: String },
     #[error("failed to write the certificate to {path}: {cause}")]
     WriteCertificate { path: String, cause: io::Error },
     #[error("failed to start: {0}")]
@@ -204,6 +213,7 @@ impl CliError {
             | Self::Cpus { .. }
             | Self::Settings(_)
             | Self::Listen { .. }
+            | Self::Identity { .. }
             | Self::WriteCertificate { .. } => ExitCode::from(2),
             Self::Certificate(_) | Self::Start(_) | Self::Serve(_) => ExitCode::from(3),
         }
@@ -276,12 +286,16 @@ impl ServeArgs {
 
     /// Binds what was asked for, with a certificate where something is encrypted.
     fn listeners(&self, address: SocketAddr) -> Result<Listeners, CliError> {
+        let given = self.identity.as_deref().map(given_identity).transpose()?;
         let listeners = match (self.quic, self.reuse_port) {
             (true, _) => listen_both(address),
             (false, true) => listen_shared(address).map(Listeners::from),
             (false, false) => listen(address).map(Listeners::from),
         };
         let mut listeners = listeners.map_err(|cause| CliError::listen(address, cause))?;
+        if given.is_some() {
+            listeners.identity = given;
+        }
         if self.tls && listeners.identity.is_none() {
             listeners.identity = Some(Arc::new(Identity::self_signed()?));
         }
@@ -308,12 +322,21 @@ impl ServeArgs {
             compress: tuning.compress,
             deflate: tuning.deflate,
             echo: tuning.echo,
+            chat: tuning.chat,
             fault: self.faults.fault,
             engine: tuning.engine,
             coalesce: tuning.coalesce,
             ..default
         }
     }
+}
+
+/// The identity in a file.
+fn given_identity(path: &Path) -> Result<Arc<Identity>, CliError> {
+    let read = std::fs::read_to_string(path).map_err(|cause| cause.to_string());
+    let identity = read.and_then(|pem| Identity::from_pem(&pem).map_err(|cause| cause.to_string()));
+    let wrong = |cause| CliError::Identity { path: path.display().to_string(), cause };
+    identity.map(Arc::new).map_err(wrong)
 }
 
 impl CliError {

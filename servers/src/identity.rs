@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    pem::{self, PemObject as _},
+};
 use sha2::{Digest as _, Sha256};
 use ticker::clock;
 
@@ -21,7 +24,7 @@ const VALID_BEFORE: Duration = Duration::from_secs(3_600);
 /// A certificate with its key.
 pub struct Identity {
     certificate: CertificateDer<'static>,
-    key: PrivatePkcs8KeyDer<'static>,
+    key: PrivateKeyDer<'static>,
     pem: String,
 }
 
@@ -39,8 +42,26 @@ impl Identity {
         params.not_after = (now + VALID_FOR).into();
         let certificate = params.self_signed(&key)?;
         let pem = certificate.pem();
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok(Self { certificate: certificate.into(), key, pem })
+    }
+
+    /// A certificate and its key in PEM (RFC 7468), as [`Self::pem_with_key`] writes them; of a chain the first is used.
+    ///
+    /// # Errors
+    /// When either of them is missing.
+    pub fn from_pem(text: &str) -> Result<Self, pem::Error> {
+        let certificate = CertificateDer::from_pem_slice(text.as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())?;
+        let body = BASE64_STANDARD.encode(&certificate);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        Ok(Self { certificate, key, pem })
+    }
+
+    /// The certificate with its key, for another server of the same name. To be kept from others.
+    pub fn pem_with_key(&self) -> String {
+        let body = BASE64_STANDARD.encode(self.key.secret_der());
+        format!("{}-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n", self.pem)
     }
 
     /// The certificate (X.509, DER).
@@ -50,7 +71,7 @@ impl Identity {
 
     /// Its key (PKCS #8).
     pub fn key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(self.key.clone_key())
+        self.key.clone_key()
     }
 
     /// The certificate as clients' programs take it (RFC 7468).
@@ -92,6 +113,9 @@ mod tests {
         assert_ne!(one.fingerprint(), other.fingerprint());
         assert_eq!(one.fingerprint_base64().len(), 44);
         assert!(one.pem().starts_with("-----BEGIN CERTIFICATE-----"));
+        let again = Identity::from_pem(&one.pem_with_key()).unwrap();
+        assert_eq!((again.certificate(), again.key()), (one.certificate(), one.key()));
+        assert!(Identity::from_pem(one.pem()).is_err() && Identity::from_pem("").is_err());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(one.certificate()).unwrap();
     }

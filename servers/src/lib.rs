@@ -8,12 +8,14 @@ pub mod cli;
 pub mod conditions;
 pub mod control;
 pub mod fault;
+pub mod page;
 pub mod settings;
 pub mod stats;
-pub mod teach;
 
+mod alone;
 mod app;
 mod asked;
+mod chat;
 mod connection;
 mod direct;
 mod encoded;
@@ -21,7 +23,6 @@ pub mod identity;
 mod listeners;
 mod log;
 mod os;
-mod page;
 mod patience;
 mod publisher;
 #[cfg(feature = "quic")]

@@ -15,7 +15,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use ticker::{Anchor, Transport};
 
-use crate::{app::App, registry::Class, stats::Stats, teach, transports};
+use crate::{alone, app::App, registry::Class, stats::Stats, transports};
 
 /// Paths of the control endpoints; connections that ask for them are left out of the byte totals.
 const CONTROL: [&str; 5] = ["/clock", "/healthz", "/identity", "/metrics", "/stats"];
@@ -28,7 +28,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/identity", get(identity))
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
-    let control = control.merge(teach::routes_of_server());
+    let control = control.merge(alone::routes());
     let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport, app));
     let mut routes = Transport::ALL.into_iter().fold(control, merge);
     // Nobody else pays for it.
@@ -46,6 +46,9 @@ async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let is_read = response.status() != StatusCode::SWITCHING_PROTOCOLS;
     if let Some(origin) = origin.filter(|origin| is_read && transports::is_allowed(&app, origin.as_bytes())) {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        // With the cookies that the page has set for it, too.
+        let yes = HeaderValue::from_static("true");
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
     response

@@ -34,6 +34,8 @@ pub struct Settings {
     pub deflate: Deflate,
     /// Whether `/ws/echo` is there, for the workload echo and conformance suites.
     pub echo: bool,
+    /// Whether there is a chat room.
+    pub chat: bool,
     /// What it does wrong on purpose.
     pub fault: Option<Fault>,
     /// Who serves quotes over plain HTTP/1.1.
@@ -69,6 +71,7 @@ impl Default for Settings {
             compress: false,
             deflate: Deflate::Off,
             echo: false,
+            chat: false,
             fault: None,
             engine: Engine::default(),
             coalesce: Duration::ZERO,

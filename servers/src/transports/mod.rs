@@ -27,6 +27,7 @@ use ticker::Transport;
 use crate::{
     app::App,
     direct::{Answer, Request, Then},
+    page::Lane,
     selection::Selection,
 };
 
@@ -55,9 +56,15 @@ pub(crate) fn routes(transport: Transport, app: &Arc<App>) -> Router<Arc<App>> {
     }
 }
 
-/// Whether the teaching page shows it: browsers speak it, and it is one of the three of the first screen.
-pub(crate) fn has_lane(transport: Transport) -> bool {
-    matches!(transport, Transport::Polling | Transport::Sse | Transport::WebSocket)
+/// How the teaching page shows it, if browsers speak it.
+pub(crate) fn lane(transport: Transport) -> Option<Lane> {
+    match transport {
+        Transport::Polling | Transport::Sse | Transport::WebSocket => Some(Lane::First),
+        Transport::LongPolling | Transport::SocketIo => Some(Lane::More),
+        Transport::WebTransport => cfg!(feature = "quic").then_some(Lane::Sessions),
+        // A browser has nothing to speak NDJSON's lines or gRPC's frames with but its polling's fetch.
+        Transport::Ndjson | Transport::Grpc => None,
+    }
 }
 
 /// Answers a request of the direct engine. `None` where it has no part in it, or where it would be refused: then the

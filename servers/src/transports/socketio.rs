@@ -23,7 +23,7 @@ use socketioxide::{
 };
 use ticker::Transport;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::yield_now,
     time::{sleep, timeout},
 };
@@ -32,6 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{refuse, websocket::is_welcome};
 use crate::{
     app::App,
+    chat::Word,
     conditions::{FRAMES_READ_BUFFER, LONGEST_MESSAGE, MOST_WAITING},
     log::{Subscription, Update},
     selection::Selection,
@@ -44,6 +45,10 @@ const FEWEST_PACKETS_WAITING: usize = 8;
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Longest wait for the library's tasks to hang up once the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The namespace of the chat.
+const CHAT: &str = "/chat";
+/// Words of a chatter that wait to be heard; what comes on top is not.
+const MOST_WORDS: usize = 64;
 /// The room of those who want every symbol. No symbol has that name.
 const ALL: &str = "*";
 
@@ -65,6 +70,10 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .build_svc();
     let feed = Arc::new(Feed { app: Arc::clone(app) });
     io.ns("/", async move |socket: SocketRef, auth: TryData<Auth>| connected(&feed, socket, auth));
+    if settings.chat {
+        let app = Arc::clone(app);
+        io.ns(CHAT, async move |socket: SocketRef| chat(&app, &socket));
+    }
 
     let tracker = TaskTracker::new();
     app.tasks.spawn(end_with(Arc::clone(app), io, tracker.clone()));
@@ -243,4 +252,60 @@ impl Session {
             }
         }
     }
+}
+
+/// A client is in the chat's namespace: what it says goes to a task of its own, which tells it what everybody says.
+fn chat(app: &Arc<App>, socket: &SocketRef) {
+    let (say, words) = mpsc::channel(MOST_WORDS);
+    let heard = |word: fn(String) -> Word| {
+        let say = say.clone();
+        async move |TryData(text): TryData<String>| {
+            // One who says more than can be heard is not heard.
+            let _ = text.map(|text| say.try_send(word(text)));
+        }
+    };
+    socket.on("join", heard(Word::Join));
+    socket.on("say", heard(Word::Say));
+    let leave = say.clone();
+    socket.on("leave", async move || {
+        let _ = leave.try_send(Word::Leave {});
+    });
+    let gone = CancellationToken::new();
+    let left = gone.clone();
+    socket.on_disconnect(async move || left.cancel());
+    let (app, socket) = (Arc::clone(app), socket.clone());
+    let tasks = app.tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = gone.cancelled() => {}
+            () = app.tasks.stopping() => {}
+            () = talk(&app, &socket, words) => {}
+        }
+    });
+}
+
+async fn talk(app: &App, socket: &SocketRef, mut words: mpsc::Receiver<Word>) {
+    let mut events = app.room.events();
+    let mut visitor = app.room.visitor();
+    loop {
+        let event = tokio::select! {
+            biased;
+            word = words.recv() => match word.map(|word| visitor.hear(word)) {
+                Some(Err(refusal)) => refusal,
+                Some(Ok(())) => continue,
+                None => return,
+            },
+            event = events.recv() => match event {
+                Ok(event) if visitor.is_in() => event,
+                Ok(_) => continue,
+                // It did not read for hundreds of events.
+                Err(_) => break,
+            },
+        };
+        // Its buffer is full, or it is gone.
+        if socket.emit(event.name(), &event.argument()).is_err() {
+            break;
+        }
+    }
+    let _ = socket.clone().disconnect();
 }

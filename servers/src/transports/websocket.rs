@@ -3,6 +3,7 @@
 //! Each quote is one message: two or four bytes of frame head, then the canonical JSON or `ticker.binary.v1` and
 //! nothing else. Over HTTP/2 the request is an extended CONNECT (RFC 8441), and the frames travel in one stream.
 
+mod chat;
 mod conversation;
 mod direct;
 mod echo;
@@ -41,11 +42,12 @@ use crate::{
     selection::Selection,
 };
 
-/// `/ws` and its echo.
+/// `/ws`, its echo and the chat.
 pub(super) fn routes() -> Router<Arc<App>> {
     // Over HTTP/2 the method is CONNECT.
     Router::new()
         .route("/ws", get(upgrade).connect(upgrade))
+        .route("/ws/chat", get(chat::upgrade).connect(chat::upgrade))
         .route("/ws/echo", get(echo::upgrade).connect(echo::upgrade))
 }
 

@@ -24,7 +24,7 @@ pub(super) const MOST_UNANSWERED: u32 = 2;
 /// Messages of a client within one heartbeat period after which the connection ends with code 1008.
 pub(super) const MOST_MESSAGES: u32 = 1_000;
 /// Longest wait for the client's answer to our close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a conversation is about: the feed, or what the client itself says.
 pub(super) trait Topic: Send + Sync + 'static {

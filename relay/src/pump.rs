@@ -1,0 +1,100 @@
+//! One way of one connection: bytes go in, wait as long as the link takes, and come out in order.
+
+use std::{collections::VecDeque, future::pending, io, time::Duration};
+
+use bytes::Bytes;
+use ticker::clock;
+use tokio::{net::TcpStream, time::sleep};
+
+use crate::{Link, Way, proxy::Proxy};
+
+const READ_BUFFER: usize = 16 * 1024;
+/// Bytes under way beyond which nothing more is read: a link has a length, not a warehouse.
+const MOST_UNDER_WAY: usize = 1024 * 1024;
+/// Parts of a second in which a slow link moves one piece.
+const PIECES_PER_SECOND: u32 = 20;
+
+/// Moves bytes until `from` has ended and all of it is out.
+pub(crate) async fn pump(
+    from: &TcpStream,
+    to: &TcpStream,
+    way: Way,
+    hear: &impl Fn(Way, &[u8]),
+    link: &impl Fn() -> Link,
+) -> io::Result<()> {
+    let mut proxy = Proxy::default();
+    let mut under_way: VecDeque<(u64, Bytes)> = VecDeque::new();
+    let mut waiting = 0;
+    let mut latest_ns = 0;
+    let mut has_ended = false;
+    let mut buffer = vec![0; READ_BUFFER];
+    while !(has_ended && under_way.is_empty()) {
+        tokio::select! {
+            biased;
+            () = arrives(under_way.front()) => {
+                let Some((_, bytes)) = under_way.pop_front() else { continue };
+                waiting -= bytes.len();
+                let rate = link().down_bytes_per_second.filter(|_| way == Way::Down);
+                write(to, &bytes, rate).await?;
+            }
+            read = read(from, &mut buffer), if !has_ended && waiting < MOST_UNDER_WAY => {
+                let read = read?;
+                let bytes = &buffer[..read];
+                if read > 0 {
+                    hear(way, bytes);
+                }
+                let Link { delay, strips_upgrades, .. } = link();
+                let bytes = proxy.pass(bytes, way == Way::Up && strips_upgrades);
+                // A shorter delay does not let bytes overtake others.
+                latest_ns = latest_ns.max(clock::now_ns() + delay.as_nanos() as u64);
+                waiting += bytes.len();
+                if !bytes.is_empty() {
+                    under_way.push_back((latest_ns, bytes));
+                }
+                has_ended = read == 0;
+            }
+        }
+    }
+    socket2::SockRef::from(to).shutdown(std::net::Shutdown::Write)
+}
+
+/// Waits for the instant at which these bytes are at the other end.
+async fn arrives(next: Option<&(u64, Bytes)>) {
+    let Some((at_ns, _)) = next else { return pending().await };
+    let left_ns = at_ns.saturating_sub(clock::now_ns());
+    if left_ns > 0 {
+        sleep(Duration::from_nanos(left_ns)).await;
+    }
+}
+
+async fn read(from: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        from.readable().await?;
+        match from.try_read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+}
+
+/// Writes all of it, in pieces where the link is slow.
+async fn write(to: &TcpStream, bytes: &[u8], rate: Option<u32>) -> io::Result<()> {
+    let Some(rate) = rate else { return write_all(to, bytes).await };
+    for piece in bytes.chunks((rate / PIECES_PER_SECOND).max(1) as usize) {
+        sleep(Duration::from_secs_f64(piece.len() as f64 / f64::from(rate))).await;
+        write_all(to, piece).await?;
+    }
+    Ok(())
+}
+
+async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

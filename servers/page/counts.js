@@ -1,0 +1,59 @@
+// Every count in one table, the cost by layer, and what as many users would cost.
+
+import { LAYERS, key, stacked } from '/page/bars.js';
+import { $, element, table } from '/page/dom.js';
+import { say } from '/page/say.js';
+import { amount, bytes } from '/page/words.js';
+
+const COLUMNS = [
+  'lane', 'wrong', 'theory', 'delay', 'theory', 'age', 'theory', 'quotes', 'requests', 'in_vain', 'up', 'down', 'per_quote', 'wrong_time', 'missed', 'connections',
+];
+const DAY_S = 86400;
+const MOST_USERS = 1e7;
+
+// Measured of one user, times as many.
+function costs(page, users) {
+  return page.running().map((lane) => {
+    const rates = lane.rates();
+    if (!rates || rates.up === null) return [lane.title(), '–', '–', '–', '–'];
+    const held = lane.kind === 'polling' ? say('cost_between_polls') : bytes(users);
+    const cores = rates.cpu_ms === null ? '–' : ((users * rates.cpu_ms) / 1000).toFixed(1);
+    return [lane.title(), amount(users * (rates.up + rates.down) * DAY_S), bytes(users * rates.requests * DAY_S), held, cores];
+  });
+}
+
+export const part = {
+  id: 'counts-part',
+  open: true,
+  make(body, page) {
+    const head = COLUMNS.map((name) => say(`column_${name}`));
+    const all = table(say(page.feed.is_class ? 'counts_caption_class' : 'counts_caption'), head, [], { id: 'counts' });
+    $('tbody', all).append(...page.lanes.map((lane) => lane.row));
+    const users = element('input', { type: 'number', id: 'users', min: 1, max: MOST_USERS, value: 10000, step: 1000 });
+    body.append(
+      all,
+      element('p', {}, say('reproduce'), ' ', element('code', { id: 'reproduce' })),
+      element('h3', {}, say('layers_title')), key(say, LAYERS.slice(0, 4)), element('div', { id: 'layers' }),
+      element('h3', {}, say('cost_title')), element('p', {}, element('label', { for: 'users' }, say('cost_users'), ' ', users)), element('div', { id: 'costs' }),
+    );
+    $('#reproduce', body).textContent = page.settings.command();
+  },
+  tick(page) {
+    const layers = $('#layers');
+    if (!layers) return;
+    const figures = page.running().map((lane) => {
+      const sums = lane.layers();
+      const per = sums && lane.counted.quotes ? LAYERS.slice(0, 4).map((layer) => ({ layer, bytes: sums[layer] / lane.counted.quotes, name: say(`layer_${layer}`) })) : null;
+      return { lane, per, all: per ? per.reduce((sum, { bytes: each }) => sum + each, 0) : 0 };
+    });
+    const widest = Math.max(...figures.map(({ all }) => all), 1);
+    layers.replaceChildren(...figures.map(({ lane, per, all }) => element(
+      'div', { class: 'bar-row' }, element('span', {}, lane.title()), per ? stacked(per, widest, { label: lane.title(), say }) : element('span', { class: 'faint' }, say(lane.counted?.unreadable ? 'layers_encrypted' : 'layers_unknown')),
+      element('span', { class: 'number' }, per ? say('bytes_a_quote', bytes(all)) : '–'),
+    )));
+    const users = Math.min(MOST_USERS, Math.max(1, Number($('#users').value) || 1));
+    const focused = $('#costs .scroll') === document.activeElement;
+    $('#costs').replaceChildren(table(say('cost_caption'), ['lane', 'cost_bytes', 'cost_requests', 'cost_held', 'cost_cores'].map((name) => say(`column_${name}`)), costs(page, users)));
+    if (focused) $('#costs .scroll').focus();
+  },
+};

@@ -1,0 +1,23 @@
+// Both ways: a chat and an echo.
+
+import { chat, end_chat } from '/page/chat.js';
+import { element } from '/page/dom.js';
+import { echo, end_echo } from '/page/echo.js';
+import { say } from '/page/say.js';
+
+export const part = {
+  id: 'talk-part',
+  make(body, page) {
+    if (!page.feed.has_controls) {
+      body.append(element('p', {}, say('alone')));
+      return;
+    }
+    chat(body, page);
+    body.append(element('h3', {}, say('echo_title')));
+    echo(body, page);
+  },
+  end() {
+    end_chat();
+    end_echo();
+  },
+};
