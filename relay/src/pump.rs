@@ -34,7 +34,7 @@ pub(crate) async fn pump(
             () = arrives(under_way.front()) => {
                 let Some((_, bytes)) = under_way.pop_front() else { continue };
                 waiting -= bytes.len();
-                let rate = link().down_bytes_per_second.filter(|_| way == Way::Down);
+                let rate = || link().down_bytes_per_second.filter(|_| way == Way::Down);
                 write(to, &bytes, rate).await?;
             }
             read = read(from, &mut buffer), if !has_ended && waiting < MOST_UNDER_WAY => {
@@ -78,13 +78,15 @@ async fn read(from: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Writes all of it, in pieces where the link is slow.
-async fn write(to: &TcpStream, bytes: &[u8], rate: Option<u32>) -> io::Result<()> {
-    let Some(rate) = rate else { return write_all(to, bytes).await };
-    for piece in bytes.chunks((rate / PIECES_PER_SECOND).max(1) as usize) {
+async fn write(to: &TcpStream, mut bytes: &[u8], rate: impl Fn() -> Option<u32>) -> io::Result<()> {
+    // A link that is slow no more is so for what waits, too.
+    while let Some(rate) = rate().filter(|_| !bytes.is_empty()) {
+        let (piece, rest) = bytes.split_at(bytes.len().min((rate / PIECES_PER_SECOND).max(1) as usize));
         sleep(Duration::from_secs_f64(piece.len() as f64 / f64::from(rate))).await;
         write_all(to, piece).await?;
+        bytes = rest;
     }
-    Ok(())
+    write_all(to, bytes).await
 }
 
 async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

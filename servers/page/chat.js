@@ -13,7 +13,7 @@ const LOOK_EVERY_MS = 1000;
 const OPEN = {
   socketio({ origin }, heard, settings) {
     const session = new Session(origin, heard, { namespace: '/chat', settings });
-    return { join: (name) => session.emit('join', name), say: (text) => session.emit('say', text), close: () => session.close() };
+    return { join: (name) => session.emit('join', name), say: (text) => session.emit('say', text), close: () => { session.emit('leave'); session.close(); } };
   },
   websocket({ origin }, heard) {
     const socket = new WebSocket(`${origin.replace(/^http/, 'ws')}/ws/chat`);
@@ -24,7 +24,7 @@ const OPEN = {
       heard.event(name, argument);
     };
     socket.onclose = ({ code, reason }) => heard.closed(`${code} ${reason}`);
-    return { join: (name) => send({ join: name }), say: (text) => send({ say: text }), close: () => socket.close(1000, 'leaving') };
+    return { join: (name) => send({ join: name }), say: (text) => send({ say: text }), close: () => { if (socket.readyState === WebSocket.OPEN) send({ leave: {} }); socket.close(1000, 'leaving'); } };
   },
 };
 

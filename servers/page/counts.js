@@ -22,6 +22,11 @@ function costs(page, users) {
   });
 }
 
+function why({ place, counted }) {
+  if (place.certificate) return 'layers_sealed';
+  return counted?.unreadable ? 'layers_encrypted' : 'layers_unknown';
+}
+
 export const part = {
   id: 'counts-part',
   open: true,
@@ -48,7 +53,7 @@ export const part = {
     });
     const widest = Math.max(...figures.map(({ all }) => all), 1);
     layers.replaceChildren(...figures.map(({ lane, per, all }) => element(
-      'div', { class: 'bar-row' }, element('span', {}, lane.title()), per ? stacked(per, widest, { label: lane.title(), say }) : element('span', { class: 'faint' }, say(lane.counted?.unreadable ? 'layers_encrypted' : 'layers_unknown')),
+      'div', { class: 'bar-row' }, element('span', {}, lane.title()), per ? stacked(per, widest, { label: lane.title(), say }) : element('span', { class: 'faint' }, say(why(lane))),
       element('span', { class: 'number' }, per ? say('bytes_a_quote', bytes(all)) : '–'),
     )));
     const users = Math.min(MOST_USERS, Math.max(1, Number($('#users').value) || 1));

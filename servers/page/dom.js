@@ -22,16 +22,16 @@ export function choice(id, text, options, value, act) {
   return element('label', { for: id }, `${text} `, select);
 }
 
-// A table that scrolls by itself where it is too wide.
+// A table that scrolls by itself where it is too wide; its caption stays where it can be read.
 export function table(caption, head, rows, attributes = {}) {
   const cells = (row, first, others) => row.map((cell, index) => element(index ? others : first, index ? {} : { scope: 'row' }, cell));
   const made = element(
-    'table', attributes,
-    element('caption', {}, caption),
+    'table', { 'aria-label': caption, ...attributes },
     element('thead', {}, element('tr', {}, ...head.map((text) => element('th', { scope: 'col' }, text)))),
     element('tbody', {}, ...rows.map((row) => element('tr', {}, ...cells(row, 'th', 'td')))),
   );
-  return element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption }, made);
+  const scroll = element('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption }, made);
+  return element('div', { class: 'captioned' }, element('p', { class: 'caption' }, caption), scroll);
 }
 
 export const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });

@@ -43,10 +43,16 @@ export function echo(body, page) {
     const url = `${origin.replace(/^http/, 'ws')}/ws/echo`;
     socket = wanted ? new WebSocket(url, [wanted]) : new WebSocket(url);
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => write(say('echo_opened', socket.protocol || '–'));
+    socket.onopen = () => {
+      show();
+      write(say('echo_opened', socket.protocol || '–'));
+    };
     socket.onmessage = heard;
     socket.onerror = () => write(say('echo_failed'));
-    socket.onclose = ({ code, reason, wasClean }) => write(say('echo_closed', code, reason || '–', say(wasClean ? 'clean' : 'not_clean')));
+    socket.onclose = ({ code, reason, wasClean }) => {
+      show();
+      write(say('echo_closed', code, reason || '–', say(wasClean ? 'clean' : 'not_clean')));
+    };
     show();
   };
   const send = (data, size) => {

@@ -95,7 +95,7 @@ export class Lane {
         this.is_lost = true;
         this.state.textContent = say('lost', why);
       },
-    }, page.settings);
+    }, this.place.role === 'own' ? Object.create(page.settings, { cookies: { value: 0 } }) : page.settings);
   }
 
   stop() {

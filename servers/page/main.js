@@ -2,7 +2,7 @@
 
 import { Clock } from '/page/clock.js';
 import { connect } from '/page/connect.js';
-import { $, button, element } from '/page/dom.js';
+import { $, button, element, pause } from '/page/dom.js';
 import { Lane } from '/page/lane.js';
 import { PARTS } from '/page/parts.js';
 import { language, preferred, say, speak, translate } from '/page/say.js';
@@ -13,6 +13,8 @@ const COUNT_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 200;
 const DRAW_EVERY_MS = 40;
 const STILL_EVERY_MS = 500;
+// What connections take to say goodbye.
+const GOODBYE_MS = 300;
 const LANGUAGES = [['en', 'English'], ['zh', '中文']];
 
 // What all parts share.
@@ -40,8 +42,14 @@ const page = {
   },
   // Other settings of the feed: other servers, so all lanes begin again.
   set_feed: async (wish) => {
-    await page.tell('/page/feed', wish);
-    await reload();
+    // Who holds a connection to a server that ends, or a cursor of its feed, would only hear refusals.
+    page.lanes.forEach((lane) => lane.stop());
+    await pause(GOODBYE_MS);
+    try {
+      await page.tell('/page/feed', wish);
+    } finally {
+      await reload();
+    }
   },
   set_link: async (wish) => {
     await page.tell('/page/link', wish);
@@ -182,6 +190,15 @@ function turn(code) {
   write_all();
 }
 
+// A page that is left may be kept to come back to: its connections are not.
+function watch_leaving() {
+  window.addEventListener('pagehide', () => {
+    page.lanes.forEach((lane) => lane.stop());
+    PARTS.forEach((part) => part.end?.());
+  });
+  window.addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+}
+
 async function begin() {
   page.settings.read();
   speak(page.settings.language ?? preferred());
@@ -198,6 +215,7 @@ async function begin() {
   $('#again').addEventListener('click', () => hold(false));
   $('#hold').addEventListener('click', () => hold(!page.paused));
   watch_visibility();
+  watch_leaving();
   await start_again();
   setInterval(write, WRITE_EVERY_MS);
   setInterval(() => page.paused || count().then(tick).then(sound, trouble), COUNT_EVERY_MS);

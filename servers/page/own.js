@@ -3,7 +3,7 @@
 import { element } from '/page/dom.js';
 import { say } from '/page/say.js';
 
-const COMMANDS = ['node docs/starters/node/sse.mjs --port 9000', 'loadgen verify http://127.0.0.1:9000 --kind sse', 'loadgen teach --lane sse=127.0.0.1:9000'];
+const COMMANDS = ['node docs/starters/node/sse.mjs --port 9000 --allow-origin http://127.0.0.1:8600', 'loadgen verify http://127.0.0.1:9000 --kind sse', 'loadgen teach --lane sse=127.0.0.1:9000'];
 const CLASS = 'loadgen teach --listen 0.0.0.0:8600 --allow-origin http://192.168.1.10:8600';
 
 export const part = {

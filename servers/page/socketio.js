@@ -13,6 +13,8 @@ export class Session {
   #stop = new AbortController();
   #socket = null;
   #is_socket = false;
+  #is_upgrading = false;
+  #is_closing = false;
   #polling = Promise.resolve();
   #waiting = [];
   #sid = '';
@@ -31,6 +33,17 @@ export class Session {
   // Leaves the namespace, then the session.
   close() {
     this.#options.heard.closed = () => {};
+    // One that never stood has nothing to leave.
+    if (!this.#sid) {
+      this.#end('closed here');
+      return;
+    }
+    this.#is_closing = true;
+    // Between two transports nothing can be said: the goodbye waits.
+    if (!this.#is_upgrading) this.#leave();
+  }
+
+  #leave() {
     this.#say(`41${this.#options.prefix}`);
     this.#say('1');
     setTimeout(() => this.#end('closed here'), 300);
@@ -43,7 +56,7 @@ export class Session {
     this.#options.heard.transport?.('polling');
     this.#polling = this.#poll();
     this.#say(`40${this.#options.prefix}`);
-    if (upgrades.includes('websocket')) this.#upgrade();
+    if (upgrades.includes('websocket') && !this.#is_closing) this.#upgrade();
   }
 
   #url() {
@@ -59,7 +72,7 @@ export class Session {
 
   // One question is always open until the WebSocket stands; the server answers the last one with a `6`.
   async #poll() {
-    while (!this.#is_socket && !this.#stop.signal.aborted) {
+    while (!this.#is_socket && (this.#is_upgrading || !this.#is_closing) && !this.#stop.signal.aborted) {
       for (const packet of await this.#ask()) {
         if (packet === '6') return;
         this.#hear(packet);
@@ -70,6 +83,7 @@ export class Session {
   #upgrade() {
     const url = `${this.#origin.replace(/^http/, 'ws')}${PATH}&transport=websocket&sid=${this.#sid}`;
     const socket = new WebSocket(url);
+    this.#is_upgrading = true;
     socket.onopen = () => socket.send('2probe');
     socket.onmessage = async ({ data }) => {
       if (this.#is_socket) return this.#hear(data);
@@ -78,13 +92,19 @@ export class Session {
       await this.#polling.catch(() => {});
       socket.send('5');
       this.#is_socket = true;
+      this.#is_upgrading = false;
       this.#socket = socket;
       this.#options.heard.transport?.('websocket');
       this.#waiting.splice(0).forEach((packet) => socket.send(packet));
+      if (this.#is_closing) this.#leave();
       return undefined;
     };
     // A way that does not take upgrades leaves the session on polls.
-    socket.onclose = () => this.#is_socket && this.#end('the socket closed');
+    socket.onclose = () => {
+      this.#is_upgrading = false;
+      if (this.#is_socket) this.#end('the socket closed');
+      else if (this.#is_closing) this.#leave();
+    };
     this.#stop.signal.addEventListener('abort', () => socket.close());
     this.#polling.catch((error) => this.#end(String(error.message ?? error)));
   }

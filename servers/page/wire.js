@@ -67,7 +67,7 @@ async function look(page, root) {
   // Who has the keyboard on a bar keeps it.
   if (root.contains(document.activeElement)) return;
   const widest = Math.max(1, ...lanes.flatMap(({ name }) => newest.get(name).map(size)));
-  root.replaceChildren(...lanes.map((lane) => element('div', { class: 'messages', 'data-lane': lane.name }, element('h4', {}, lane.title()), ...bars(newest.get(lane.name), lane.title(), widest))));
+  root.replaceChildren(...lanes.map((lane) => element('div', { class: 'messages', 'data-lane': lane.name }, element('h4', {}, lane.title()), ...(lane.place.certificate ? [element('p', { class: 'faint' }, say('layers_sealed'))] : bars(newest.get(lane.name), lane.title(), widest)))));
 }
 
 export const part = {

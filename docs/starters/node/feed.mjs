@@ -3,6 +3,8 @@ import { createServer } from "node:http";
 
 const [RATE, BYTES, WINDOW, SYMBOLS] = [10, 120, 4096, ["ACME", "BOLT", "CRUX", "DUNE"]];
 const now = () => Math.round((performance.timeOrigin + performance.now()) * 1000); // Unix microseconds
+const option = (name) => process.argv[process.argv.indexOf(name) + 1 || Infinity];
+export const allowed = option("--allow-origin"); // whose pages may read besides our own, as in http://127.0.0.1:8600
 const prices = SYMBOLS.map(() => 10000), start = now();
 export const quotes = []; // the newest WINDOW of them, oldest first
 export const listeners = new Set(); // functions that are told each new quote
@@ -30,6 +32,7 @@ export const snapshot = () => envelope(newest(quotes), 0, true);
 
 export function serve(answer) {
   const server = createServer((req, res) => {
+    if (allowed) res.setHeader("access-control-allow-origin", allowed);
     const url = new URL(req.url, "http://here");
     if (url.pathname === "/healthz") return res.end("ok");
     if (url.pathname === "/clock") return res.end(`{"unix_us":${now()}}`);
@@ -37,7 +40,7 @@ export function serve(answer) {
   });
   server.keepAliveTimeout = 0; // a poller may take its time
   server.on("connection", (socket) => socket.setNoDelay(true)); // or Nagle's algorithm is measured
-  server.listen(Number(process.argv[process.argv.indexOf("--port") + 1] || 8080), "127.0.0.1");
+  server.listen(Number(option("--port") ?? 8080), "127.0.0.1");
   process.on("SIGTERM", () => process.exit(0));
   return server;
 }

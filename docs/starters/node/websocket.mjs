@@ -1,7 +1,7 @@
 // WebSocket in Node, by hand (RFC 6455).   Run: node docs/starters/node/websocket.mjs --port 8080
 // Check: loadgen verify http://127.0.0.1:8080 --kind websocket
 import { createHash } from "node:crypto";
-import { after, cursor, listeners, reaches, serve, snapshot } from "./feed.mjs";
+import { after, allowed, cursor, listeners, reaches, serve, snapshot } from "./feed.mjs";
 
 const [GUID, PROTOCOL] = ["258EAFA5-E914-47DA-95CA-C5AB0DC85B11", "ticker.json.v1"];
 const [TEXT, CLOSE, PING, PONG] = [1, 8, 9, 10];
@@ -21,7 +21,7 @@ server.on("upgrade", (req, socket) => {
   const refuse = (status) => socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
   const [seen, offered] = [cursor(url.searchParams.get("after")), fields["sec-websocket-protocol"]?.split(/, */)];
   if (url.pathname !== "/ws" || Number.isNaN(seen) || offered?.includes(PROTOCOL) === false) return refuse("400 Bad Request");
-  if (fields.origin && !fields.origin.endsWith(`//${fields.host}`)) return refuse("403 Forbidden"); // another page's script
+  if (fields.origin && fields.origin !== allowed && !fields.origin.endsWith(`//${fields.host}`)) return refuse("403 Forbidden"); // another page's script
   const accept = createHash("sha1").update(fields["sec-websocket-key"] + GUID).digest("base64");
   const chosen = offered ? `sec-websocket-protocol: ${PROTOCOL}\r\n` : "";
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n${chosen}\r\n`);

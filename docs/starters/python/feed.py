@@ -2,6 +2,12 @@
 import asyncio, json, os, re, signal, socket, sys, time
 from urllib.parse import parse_qsl, urlsplit
 
+
+def option(name):
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
+
+
+ALLOWED = option("--allow-origin")  # whose pages may read besides our own, as in http://127.0.0.1:8600
 RATE, BYTES, WINDOW, SYMBOLS = 10, 120, 4096, ["ACME", "BOLT", "CRUX", "DUNE"]
 quotes = []  # the newest WINDOW of them as (number, symbol, text), oldest first
 prices, waiting = [10000] * len(SYMBOLS), set()
@@ -82,6 +88,7 @@ async def follow(seen):
 
 
 def head(status, **fields):
+    fields.update({"access_control_allow_origin": ALLOWED} if ALLOWED else {})
     return "\r\n".join([f"HTTP/1.1 {status}", *(f"{k.replace('_', '-')}: {v}" for k, v in fields.items()), "", ""]).encode()
 
 
@@ -110,7 +117,7 @@ def serve(answer):
             writer.close()
 
     async def main():
-        port = int(sys.argv[sys.argv.index("--port") + 1]) if "--port" in sys.argv else 8080
+        port = int(option("--port") or 8080)
         await asyncio.start_server(connection, "127.0.0.1", port)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
         await publish()

@@ -3,7 +3,7 @@
 Check: loadgen verify http://127.0.0.1:8080 --kind websocket
 """
 import asyncio, base64, hashlib, struct
-from feed import cursor, follow, head, reply, serve
+from feed import ALLOWED, cursor, follow, head, reply, serve
 
 GUID, PROTOCOL = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", "ticker.json.v1"
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -28,7 +28,7 @@ async def answer(reader, writer, path, query, fields):
         return reply(writer, "426 Upgrade Required", "{}", connection="upgrade", upgrade="websocket", sec_websocket_version=13)
     if path != "/ws" or ("after" in query and seen is None) or (offered and PROTOCOL not in offered.split(", ")):
         return reply(writer, "400 Bad Request", "{}")
-    if origin and not origin.endswith("//" + fields["host"]):
+    if origin and origin != ALLOWED and not origin.endswith("//" + fields["host"]):
         return reply(writer, "403 Forbidden", "{}")  # another page's script
     accept = base64.b64encode(hashlib.sha1(fields["sec-websocket-key"].encode() + GUID).digest()).decode()
     chosen = {"sec_websocket_protocol": PROTOCOL} if offered else {}

@@ -40,7 +40,8 @@ pub(crate) struct Chromium {
     child: Child,
     _profile: TempDir,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    page: Option<String>,
+    /// The tab at hand.
+    pub(crate) page: Option<String>,
     asked: u64,
     /// What it said unasked, of the domains that were enabled.
     pub(crate) heard: Vec<Value>,
@@ -57,11 +58,18 @@ impl Chromium {
         let url = timeout(START_TIME, debugger(profile.path())).await.expect("chromium starts");
         let (socket, _) = connect_async(url).await.expect("chromium listens");
         let mut browser = Self { child, _profile: profile, socket, page: None, asked: 0, heard: Vec::new() };
-        let target = browser.ask("Target.createTarget", json!({ "url": "about:blank" })).await;
-        let attach = json!({ "targetId": target["targetId"], "flatten": true });
-        let attached = browser.ask("Target.attachToTarget", attach).await;
-        browser.page = Some(attached["sessionId"].as_str().expect("a session").to_owned());
+        browser.tab().await;
         browser
+    }
+
+    /// Opens another tab and turns to it; the answer is the one before.
+    pub(crate) async fn tab(&mut self) -> Option<String> {
+        let before = self.page.take();
+        let target = self.ask("Target.createTarget", json!({ "url": "about:blank" })).await;
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = self.ask("Target.attachToTarget", attach).await;
+        self.page = Some(attached["sessionId"].as_str().expect("a session").to_owned());
+        before
     }
 
     /// Goes to a page and waits until it is there.
