@@ -54,7 +54,7 @@ pub enum Verb {
     History(HistoryArgs),
     /// Run the reference servers: every transport on one address
     Serve(servers::cli::ServeArgs),
-    /// Open the teaching page: polling, server-sent events and WebSocket side by side in your browser
+    /// Open the teaching page: real connections side by side in your browser, to change and to break
     #[command(after_help = TEACH_HELP)]
     Teach(teach::TeachArgs),
     /// Say what this machine can and cannot measure
@@ -84,7 +84,9 @@ const TEACH_HELP: &str = "\
 Examples:
   loadgen teach                              then open http://127.0.0.1:8600/
   loadgen teach --updates-per-second 0.5     a slow feed: when is polling good enough?
-  loadgen teach --listen 127.0.0.1:0         on any free port";
+  loadgen teach --lane sse=127.0.0.1:9000    your own server as a lane (docs/starters)
+  loadgen teach --listen 0.0.0.0:8600 --allow-origin http://192.168.1.10:8600
+                                             one server for a class: what the laptops call it";
 
 const RUN_HELP: &str = "\
 Examples:

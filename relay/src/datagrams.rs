@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ticker::clock;
 use tokio::{
     net::UdpSocket,
     sync::watch,
@@ -70,6 +71,8 @@ async fn answers(
     watched: watch::Receiver<State>,
 ) {
     let generation = watched.borrow().generation;
+    // When a slow link has moved what went before.
+    let mut free_ns = 0;
     let mut buffer = vec![0; LONGEST];
     while let Ok(Ok(read)) = timeout(SILENCE, back.recv(&mut buffer)).await {
         let state = *watched.borrow();
@@ -77,7 +80,11 @@ async fn answers(
             return;
         }
         if !state.is_down {
-            later(state.link.delay, Arc::clone(&front), buffer[..read].to_vec(), Some(client));
+            let now_ns = clock::now_ns();
+            let taken = state.link.down_bytes_per_second.map(|rate| read as f64 / f64::from(rate));
+            free_ns = free_ns.max(now_ns) + taken.map_or(0, |seconds| (seconds * 1e9) as u64);
+            let held = Duration::from_nanos(taken.map_or(0, |_| free_ns - now_ns));
+            later(state.link.delay + held, Arc::clone(&front), buffer[..read].to_vec(), Some(client));
         }
     }
 }

@@ -16,7 +16,9 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// What comes out for these bytes; nothing while the head is not whole. An empty piece is the end.
     pub(crate) fn pass(&mut self, bytes: &[u8], strips: bool) -> Bytes {
-        if self.is_past || (!strips && self.head.is_empty()) {
+        // A TLS handshake (RFC 8446 section 5.1): what it cannot read it cannot change.
+        let is_sealed = self.head.is_empty() && bytes.first() == Some(&22);
+        if self.is_past || is_sealed || (!strips && self.head.is_empty()) {
             self.is_past |= !bytes.is_empty();
             return Bytes::copy_from_slice(bytes);
         }
@@ -70,6 +72,9 @@ mod tests {
     #[test]
     fn others_pass_and_a_head_that_never_ends_is_not_kept() {
         assert_eq!(Proxy::default().pass(HEAD, false), HEAD);
+        let mut sealed = Proxy::default();
+        assert_eq!(sealed.pass(b"\x16\x03\x01", true), &b"\x16\x03\x01"[..]);
+        assert_eq!(sealed.pass(b"GET", true), &b"GET"[..]);
         let mut proxy = Proxy::default();
         assert_eq!(proxy.pass(b"GET / HT", true), &b""[..]);
         assert_eq!(proxy.pass(b"", true), &b"GET / HT"[..]);

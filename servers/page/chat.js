@@ -71,15 +71,18 @@ class Chatter {
   join() {
     this.#name = this.nick.value.trim();
     this.toggle.textContent = say('chat_leave');
-    this.#line = OPEN[this.#place.kind](this.#place, {
-      connected: () => this.#line.join(this.#name),
-      event: (name, argument) => this.#hear(name, argument),
-      transport: (name) => this.#write(say('chat_transport', name)),
-      closed: (why) => {
+    // What an earlier connection still says is nobody's business any more.
+    const own = (act) => (...told) => this.#line === line && act(...told);
+    const line = OPEN[this.#place.kind](this.#place, {
+      connected: own(() => line.join(this.#name)),
+      event: own((name, argument) => this.#hear(name, argument)),
+      transport: own((name) => this.#write(say('chat_transport', name))),
+      closed: own((why) => {
         this.#write(say('chat_closed', why));
         this.#gone();
-      },
+      }),
     }, this.#page.settings);
+    this.#line = line;
   }
 
   #gone() {

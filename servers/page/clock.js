@@ -9,17 +9,21 @@ export class Clock {
 
   // Asks several times and believes the quickest answer: its error is at most half of its round trip (NTP, RFC 5905).
   async set() {
+    let error_us = Infinity;
+    let offset_us = this.offset_us;
     for (let exchange = 0; exchange < EXCHANGES; exchange += 1) {
       const asked = performance.now();
       const answer = await fetch('/page/clock', { cache: 'no-store' });
       const answered = performance.now();
       const { unix_us } = await answer.json();
-      const error_us = ((answered - asked) / 2) * 1000;
-      if (error_us < this.error_us) {
-        this.error_us = error_us;
-        this.offset_us = unix_us - ((asked + answered) / 2) * 1000;
+      const half_us = ((answered - asked) / 2) * 1000;
+      if (half_us < error_us) {
+        error_us = half_us;
+        offset_us = unix_us - ((asked + answered) / 2) * 1000;
       }
     }
+    this.error_us = error_us;
+    this.offset_us = offset_us;
   }
 
   now_us() {

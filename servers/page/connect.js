@@ -15,8 +15,11 @@ function tell(ears, { last, snapshot, quotes }) {
   else ears.quotes(quotes);
 }
 
-async function ask(url, settings) {
-  const cache = settings.conditional ? 'no-cache' : 'no-store';
+// Of another feed the browser may have kept an answer to the same question: only one that it asked just before is asked
+// with its tag (RFC 9110 section 13.1.2).
+async function ask(url, settings, asked_before) {
+  const again = asked_before === url ? 'no-cache' : 'reload';
+  const cache = settings.conditional ? again : 'no-store';
   const answer = await fetch(url, { cache, credentials: credentials(settings) });
   // A cursor of another feed: begin anew.
   if (answer.status === 400) return null;
@@ -30,9 +33,12 @@ function polling({ origin }, ears, settings) {
   let timer = 0;
   let due = performance.now();
   let after = null;
+  let before = null;
   async function poll() {
+    const url = after === null ? `${origin}/quotes` : `${origin}/quotes?after=${after}`;
     try {
-      const said = await ask(after === null ? `${origin}/quotes` : `${origin}/quotes?after=${after}`, settings);
+      const said = await ask(url, settings, before);
+      before = url;
       if (!open) return;
       ears.opened();
       if (said) {

@@ -37,11 +37,12 @@ export const part = {
     const users = element('input', { type: 'number', id: 'users', min: 1, max: MOST_USERS, value: 10000, step: 1000 });
     body.append(
       all,
-      element('p', {}, say('reproduce'), ' ', element('code', { id: 'reproduce' })),
+      element('p', {}, say('reproduce'), ' ', element('code', { id: 'reproduce' })), element('p', { class: 'faint', id: 'without', hidden: true }, say('reproduce_without')),
       element('h3', {}, say('layers_title')), key(say, LAYERS.slice(0, 4)), element('div', { id: 'layers' }),
       element('h3', {}, say('cost_title')), element('p', {}, element('label', { for: 'users' }, say('cost_users'), ' ', users)), element('div', { id: 'costs' }),
     );
-    $('#reproduce', body).textContent = page.settings.command();
+    // Once it is part of the page.
+    queueMicrotask(() => page.settings.show(page));
   },
   tick(page) {
     const layers = $('#layers');
@@ -58,6 +59,10 @@ export const part = {
     )));
     const users = Math.min(MOST_USERS, Math.max(1, Number($('#users').value) || 1));
     const focused = $('#costs .scroll') === document.activeElement;
+    if (page.feed.is_class) {
+      $('#costs').textContent = say('cost_class');
+      return;
+    }
     $('#costs').replaceChildren(table(say('cost_caption'), ['lane', 'cost_bytes', 'cost_requests', 'cost_held', 'cost_cores'].map((name) => say(`column_${name}`)), costs(page, users)));
     if (focused) $('#costs .scroll').focus();
   },

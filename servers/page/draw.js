@@ -1,6 +1,6 @@
 // The two pictures of a lane. They read a screen and change nothing.
 
-const SPAN_US = 10e6;
+export const SPAN_US = 10e6;
 
 function fit(canvas) {
   const scale = window.devicePixelRatio || 1;
@@ -13,14 +13,25 @@ function fit(canvas) {
   return { pen: canvas.getContext('2d'), width, height, scale };
 }
 
+// Times in which the tab was hidden: what was late then is the browser's doing.
+function shade(pen, hidden, x, { width, height, colours }) {
+  pen.fillStyle = colours.hidden;
+  for (const { from, to } of hidden) {
+    const left = Math.max(0, x(from));
+    const right = Math.min(width, x(to));
+    if (right > left) pen.fillRect(left, 0, right - left, height);
+  }
+}
+
 // A row for each symbol, red while its shown price was wrong.
-export function strip(canvas, screen, now_us, colours) {
+export function strip(canvas, screen, now_us, colours, hidden) {
   const { pen, width, height } = fit(canvas);
   pen.fillStyle = colours.right;
   pen.fillRect(0, 0, width, height);
   const symbols = [...screen.shown.keys()].sort();
   const row = height / Math.max(1, symbols.length);
   const x = (us) => width * (1 - (now_us - us) / SPAN_US);
+  shade(pen, hidden, x, { width, height, colours });
   pen.fillStyle = colours.wrong;
   const mark = (sym, from, to) => {
     const left = Math.max(0, x(from));
@@ -36,13 +47,14 @@ export function strip(canvas, screen, now_us, colours) {
 }
 
 // The age of what is shown: measured as a line, expected behind it, dashed. `highest_us` is the top.
-export function sawtooth(canvas, screen, now_us, { colours, expected, kind, interval_us, highest_us }) {
+export function sawtooth(canvas, screen, now_us, { colours, expected, kind, interval_us, highest_us, hidden }) {
   const { pen, width, height, scale } = fit(canvas);
   pen.clearRect(0, 0, width, height);
   const x = (us) => width * (1 - (now_us - us) / SPAN_US);
   const y = (age) => height * (1 - Math.min(1, age / highest_us));
+  shade(pen, hidden, x, { width, height, colours });
   const receipts = screen.receipts.filter(({ at }) => at > now_us - SPAN_US - interval_us);
-  if (expected) {
+  if (expected?.age_us) {
     pen.strokeStyle = colours.theory;
     pen.lineWidth = 2 * scale;
     pen.setLineDash([6 * scale, 4 * scale]);

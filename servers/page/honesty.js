@@ -24,13 +24,15 @@ function rows(page) {
   const checked = page.counted?.reduce((sum, told) => sum + told.identity.checked, 0) ?? 0;
   const wrong = page.counted?.reduce((sum, told) => sum + told.identity.mismatched, 0) ?? 0;
   const hidden = page.hidden.map(({ from, to }) => `${from.toFixed(0)}–${to === null ? '' : to.toFixed(0)} s`).join(', ');
+  const since_us = Math.min(...page.running().map((lane) => lane.started_us));
+  const was_hidden = page.hidden_us().some(({ to }) => to > since_us);
   const lost = page.running().filter((lane) => lane.is_lost).map((lane) => lane.title());
   return [
     [say('honest_clock'), `± ${time(page.clock.error_us)}`, say('honest_clock_why')],
     [say('honest_step'), time(step_us), say(crossOriginIsolated ? 'honest_step_isolated' : 'honest_step_shared')],
     [say('honest_kernel'), say('honest_kernel_count', bytes(checked - wrong), bytes(checked)), say(wrong ? 'honest_kernel_wrong' : 'honest_kernel_right')],
     [say('honest_hidden'), hidden || say('honest_never'), say('honest_hidden_why')],
-    [say('honest_valid'), lost.length ? say('honest_lost', lost.join(', ')) : say('honest_yes'), say('honest_valid_why')],
+    [say('honest_valid'), lost.length ? say('honest_lost', lost.join(', ')) : say(was_hidden ? 'honest_was_hidden' : 'honest_yes'), say('honest_valid_why')],
     [say('honest_reader'), say('honest_one'), say('honest_reader_why')],
   ];
 }

@@ -41,9 +41,9 @@ export class Lane {
 
   build() {
     const name = this.title();
-    this.wrong = element('output', { class: 'wrong-share' }, '–');
-    this.delay = element('output', { class: 'mean-delay' }, '–');
-    this.age = element('output', { class: 'mean-age' }, '–');
+    this.wrong = element('span', { class: 'wrong-share' }, '–');
+    this.delay = element('span', { class: 'mean-delay' }, '–');
+    this.age = element('span', { class: 'mean-age' }, '–');
     this.canvas = element('canvas', { class: 'strip', role: 'img', 'aria-label': say('strip_of', name) });
     this.saw = element('canvas', { class: 'saw', role: 'img', 'aria-label': say('sawtooth_of', name) });
     this.prices = element('ul', { class: 'prices' });
@@ -125,8 +125,8 @@ export class Lane {
   }
 
   // Both directions by layer; the quotes' own bytes are the payload. Null where nobody can tell.
-  layers() {
-    const { counted, page } = this;
+  layers(counted = this.counted) {
+    const { page } = this;
     if (!counted || counted.up_body === null || counted.unreadable) return null;
     const both = (layer) => counted[`up_${layer}`] + counted[`down_${layer}`];
     const payload = Math.min(both('body'), counted.quotes * page.feed.quote_bytes);
@@ -137,6 +137,24 @@ export class Lane {
     const { feed, settings } = this.page;
     if (this.place.role === 'own') return null;
     return theory(this.kind, { ...feed, interval_us: settings.interval_ms * 1000, way_us: feed.round_trip_ms * 500 });
+  }
+
+  // Counts from here on: what a connection costs at its beginning, and the snapshot, are left out.
+  mark() {
+    const { quotes, requests, in_vain } = this.screen;
+    this.marked = { told: flat(this.told), quotes, requests, in_vain };
+  }
+
+  // What was counted since; null where nobody counts.
+  since_mark() {
+    const now = flat(this.told);
+    const { told, quotes, requests, in_vain } = this.marked;
+    const counted = Object.fromEntries(Object.keys(now).map((key) => [key, now[key] === null ? null : now[key] - told[key]]));
+    const all = counted.up === null ? null : counted.up + counted.down;
+    return {
+      counted, layers: this.layers(counted), quotes: this.screen.quotes - quotes, requests: this.screen.requests - requests,
+      in_vain: this.screen.in_vain - in_vain, bytes_per_quote: all !== null && counted.quotes ? all / counted.quotes : null,
+    };
   }
 
   // A figure as a number, for whoever weighs it.
@@ -189,9 +207,10 @@ export class Lane {
   }
 
   draw(now_us, colours, highest_us, deep) {
-    strip(this.canvas, this.screen, now_us, colours);
+    const hidden = this.page.hidden_us();
+    strip(this.canvas, this.screen, now_us, colours, hidden);
     if (!deep) return;
     const interval_us = this.page.settings.interval_ms * 1000;
-    sawtooth(this.saw, this.screen, now_us, { colours, kind: this.kind, interval_us, expected: this.expected(), highest_us });
+    sawtooth(this.saw, this.screen, now_us, { colours, kind: this.kind, interval_us, expected: this.expected(), highest_us, hidden });
   }
 }

@@ -3,6 +3,7 @@
 import { Clock } from '/page/clock.js';
 import { connect } from '/page/connect.js';
 import { $, button, element, pause } from '/page/dom.js';
+import { SPAN_US } from '/page/draw.js';
 import { Lane } from '/page/lane.js';
 import { PARTS } from '/page/parts.js';
 import { language, preferred, say, speak, translate } from '/page/say.js';
@@ -13,6 +14,10 @@ const COUNT_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 200;
 const DRAW_EVERY_MS = 40;
 const STILL_EVERY_MS = 500;
+// Clocks of two machines drift.
+const SET_CLOCK_EVERY_MS = 60000;
+// A server that is gone may come back.
+const RETRY_MS = 1000;
 // What connections take to say goodbye.
 const GOODBYE_MS = 300;
 const LANGUAGES = [['en', 'English'], ['zh', '中文']];
@@ -27,27 +32,29 @@ const page = {
   // Times in which the tab was hidden, seconds since the page began.
   hidden: [],
 
+  // The same on the scale of the quotes' times.
+  hidden_us: () => page.hidden.map(({ from, to }) => ({ from: from * 1e6 + page.clock.offset_us, to: (to ?? performance.now() / 1000) * 1e6 + page.clock.offset_us })),
   running: () => page.lanes.filter((lane) => lane.close),
   lane: (name) => page.lanes.find((lane) => lane.name === name),
   places: (role) => page.feed.lanes.filter((place) => place.role === role),
   shows_more: () => $('#more').open,
   ask: async (path) => {
-    const answer = await fetch(path, { cache: 'no-store' });
-    if (!answer.ok) throw new Error((await answer.json()).error);
+    const answer = await reach(path, { cache: 'no-store' });
     return answer.json();
   },
   tell: async (path, body) => {
-    const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-    if (!answer.ok) throw new Error((await answer.json()).error);
+    await reach(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
   },
   // Other settings of the feed: other servers, so all lanes begin again.
   set_feed: async (wish) => {
     // Who holds a connection to a server that ends, or a cursor of its feed, would only hear refusals.
+    page.is_changing = true;
     page.lanes.forEach((lane) => lane.stop());
     await pause(GOODBYE_MS);
     try {
       await page.tell('/page/feed', wish);
     } finally {
+      page.is_changing = false;
       await reload();
     }
   },
@@ -60,13 +67,31 @@ const page = {
   trouble,
 };
 
-function trouble(error) {
-  $('#trouble').hidden = false;
-  $('#trouble').textContent = error instanceof TypeError ? say('no_answer', error) : String(error.message ?? error);
+class Unreachable extends Error {}
+
+async function reach(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    throw new Unreachable(say('no_answer', error.message));
+  }
+  if (!answer.ok) throw new Error((await answer.json()).error);
+  return answer;
 }
 
+let is_unreachable = false;
+
+function trouble(error) {
+  is_unreachable = error instanceof Unreachable;
+  $('#trouble').hidden = false;
+  $('#trouble').textContent = String(error.message ?? error);
+}
+
+// The server answers again. What else was said stays until something is begun anew.
 function sound() {
-  $('#trouble').hidden = true;
+  if (is_unreachable) $('#trouble').hidden = true;
+  is_unreachable = false;
 }
 
 async function count() {
@@ -75,8 +100,7 @@ async function count() {
   page.newest_seq = all[0].newest_seq;
   page.counted = all;
   for (const told of all) page.lane(told.name)?.count(told);
-  // Somebody else, perhaps a teacher, has changed the feed.
-  if (page.newest_seq < before) await reload();
+  return all[0].edition !== page.feed.edition || page.newest_seq < before;
 }
 
 let beginnings = 0;
@@ -86,7 +110,13 @@ async function start_again() {
   page.lanes.forEach((lane) => lane.stop());
   beginnings += 1;
   const mine = beginnings;
-  await count();
+  try {
+    await page.clock.set();
+    await count();
+  } catch (error) {
+    if (mine === beginnings) setTimeout(() => start_again().then(sound, trouble), RETRY_MS);
+    throw error;
+  }
   // The last wish counts: two at once would leave connections that nobody closes.
   if (mine !== beginnings || page.paused) return;
   const truth = new Truth();
@@ -102,7 +132,14 @@ async function start_again() {
 
 // The servers are others now.
 async function reload() {
+  const ports = () => page.feed.lanes.map(({ origin }) => origin.split(':').pop()).join();
+  const before = ports();
   page.feed = await page.ask('/page/lanes');
+  // Another program: this page's policy does not let it connect to what is there now.
+  if (ports() !== before) {
+    location.reload();
+    return;
+  }
   page.newest_seq = 0;
   for (const lane of page.lanes) {
     lane.place = page.feed.lanes.find(({ name }) => name === lane.name);
@@ -127,6 +164,12 @@ function write() {
   page.running().forEach((lane) => lane.show(now_us));
 }
 
+// Somebody else, perhaps a teacher, may have changed the feed or the links.
+async function look() {
+  if (await count() && !page.is_changing) await reload();
+  tick();
+}
+
 // What is closed costs nothing: the page's own work would be measured too.
 function tick() {
   if (page.paused || !page.shows_more()) return;
@@ -138,12 +181,12 @@ function draw() {
     const now_us = page.clock.now_us();
     const style = getComputedStyle(document.documentElement);
     const ink = (name) => style.getPropertyValue(`--${name}`);
-    const colours = { right: ink('right'), wrong: ink('wrong'), line: ink('accent'), theory: ink('theory') };
+    const colours = { right: ink('right'), wrong: ink('wrong'), line: ink('accent'), theory: ink('theory'), hidden: ink('line') };
     const deep = page.shows_more();
     const lanes = page.running();
-    const ages = deep ? lanes.flatMap(({ screen }) => screen.receipts.map(({ before }) => before ?? 0)) : [];
+    const ages = deep ? lanes.flatMap(({ screen }) => screen.receipts.filter(({ at }) => at > now_us - SPAN_US).map(({ before }) => before ?? 0)) : [];
     // One scale for all, or the worst would look like the best.
-    const highest_us = Math.max(5e5, ...ages.slice(-400)) * 1.05;
+    const highest_us = ages.reduce((highest, age) => Math.max(highest, age), 5e5) * 1.05;
     lanes.forEach((lane) => lane.draw(now_us, colours, highest_us, deep));
   }
   // Those who want less motion see the same, twice a second.
@@ -156,15 +199,17 @@ function watch_visibility() {
     const now = performance.now() / 1000;
     if (document.hidden) page.hidden.push({ from: now, to: null });
     else if (page.hidden.length) page.hidden[page.hidden.length - 1].to = now;
+    if (!document.hidden) page.clock.set().catch(() => {});
   });
 }
 
 // Lanes and parts in the language of the day; what was measured stays.
 function write_all() {
+  const focused = document.activeElement.id;
   document.title = `tickertape: ${say('title')}`;
   translate(document);
   $('#hold').textContent = say(page.paused ? 'go_on' : 'pause');
-  $('#tongues').replaceChildren(...LANGUAGES.map(([code, name]) => button(name, () => turn(code), { lang: code, 'aria-pressed': String(code === language()) })));
+  $('#tongues').replaceChildren(...LANGUAGES.map(([code, name]) => button(name, () => turn(code), { lang: code, id: `tongue-${code}`, 'aria-pressed': String(code === language()) })));
   page.lanes.forEach((lane) => lane.build());
   const made = PARTS.map((part) => {
     const before = document.getElementById(part.id);
@@ -181,6 +226,7 @@ function write_all() {
   });
   $('#parts').replaceChildren(...made);
   page.settings.show(page);
+  if (focused) document.getElementById(focused)?.focus();
 }
 
 function turn(code) {
@@ -218,7 +264,8 @@ async function begin() {
   watch_leaving();
   await start_again();
   setInterval(write, WRITE_EVERY_MS);
-  setInterval(() => page.paused || count().then(tick).then(sound, trouble), COUNT_EVERY_MS);
+  setInterval(() => page.paused || look().then(sound, trouble), COUNT_EVERY_MS);
+  setInterval(() => page.clock.set().catch(() => {}), SET_CLOCK_EVERY_MS);
   draw();
 }
 

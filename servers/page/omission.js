@@ -38,8 +38,8 @@ export const part = {
     const show = () => {
       if (!samples) return;
       const numbers = weigh(samples, from);
-      const row = [say(`from_${from}`), String(numbers.length), ...[50, 90, 99, 100].map((p) => time(percentile(numbers, p)))];
-      out.replaceChildren(table(say('omission_caption'), ['measured_from', 'requests', 'p50', 'p90', 'p99', 'largest'].map((name) => say(`column_${name}`)), [row]), element('p', {}, say(`omission_${from}`)));
+      const row = [say(`from_${from}`), String(numbers.length), ...[50, 90, 100].map((p) => time(percentile(numbers, p)))];
+      out.replaceChildren(table(say('omission_caption'), ['measured_from', 'requests', 'p50', 'p90', 'largest'].map((name) => say(`column_${name}`)), [row]), element('p', {}, say(`omission_${from}`)));
     };
     const radios = ['sent', 'due'].map((name) => {
       const radio = element('input', { type: 'radio', name: 'from', id: `from-${name}`, value: name, checked: name === from });
@@ -60,6 +60,7 @@ export const part = {
       }
       go.disabled = false;
     }, { id: 'omission-go', disabled: !page.feed.may_control });
-    body.append(element('p', {}, say('omission_about')), element('p', { class: 'buttons' }, go, ...radios), out);
+    const same = element('p', {}, say('reproduce'), ' ', element('code', {}, './scripts/freeze'));
+    body.append(element('p', {}, say('omission_about')), element('p', { class: 'buttons' }, go, ...radios), out, same);
   },
 };

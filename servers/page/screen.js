@@ -3,7 +3,6 @@
 
 // How much of the past is kept to be drawn.
 const KEPT_US = 30e6;
-const MOST_KNOWN = 400;
 
 // The newest that any lane has heard: what a lane does not know yet, another one does.
 export class Truth {
@@ -13,7 +12,8 @@ export class Truth {
     const known = this.#quotes.get(quote.sym) ?? [];
     if (known.length && known[known.length - 1].seq >= quote.seq) return;
     known.push({ seq: quote.seq, due: quote.due });
-    if (known.length > MOST_KNOWN) known.splice(0, MOST_KNOWN / 2);
+    // The newest of each time is kept, however old.
+    if (known.length > 2 && known[1].due < quote.due - 2 * KEPT_US) known.splice(0, known.findIndex(({ due }) => due >= quote.due - KEPT_US));
     this.#quotes.set(quote.sym, known);
   }
 

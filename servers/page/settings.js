@@ -13,7 +13,7 @@ const ROUND_TRIPS = [0, 10, 30, 80, 150, 300, 600];
 const COOKIES = [0, 200, 1000, 3000];
 const MORE_LANES = ['long-polling', 'socketio', 'webtransport'];
 // Feed settings by the name that the server has for them, and that the address has.
-const OF_FEED = { rate: 'updates_per_second', arrivals: 'arrivals', bytes: 'quote_bytes', seed: 'seed', http: 'http' };
+const OF_FEED = { symbols: 'symbols', rate: 'updates_per_second', arrivals: 'arrivals', bytes: 'quote_bytes', seed: 'seed', http: 'http' };
 
 function interval_of(step) {
   const ms = SHORTEST_MS * (LONGEST_MS / SHORTEST_MS) ** (step / STEPS);
@@ -32,7 +32,7 @@ export class Settings {
   language = null;
   shows_more = false;
   #wish = {};
-  #round_trip = null;
+  #link = {};
 
   // From the address. What is no sensible value is left out.
   read() {
@@ -50,7 +50,9 @@ export class Settings {
     for (const [key, name] of Object.entries(OF_FEED)) {
       if (told.has(key)) this.#wish[name] = key === 'arrivals' ? told.get(key) : Number(told.get(key));
     }
-    this.#round_trip = number('rtt', 0, 2000);
+    const round_trip = number('rtt', 0, 2000);
+    if (round_trip !== null) this.#link.round_trip_ms = round_trip;
+    if (told.has('proxy')) this.#link.strips_upgrades = told.get('proxy') === '1';
     this.bake();
   }
 
@@ -60,7 +62,8 @@ export class Settings {
     const differs = Object.entries(this.#wish).some(([name, value]) => page.feed[name] !== value);
     try {
       if (differs) await page.tell('/page/feed', this.#wish);
-      if (this.#round_trip !== null) await page.tell('/page/link', { round_trip_ms: this.#round_trip });
+      const link = Object.entries(this.#link).filter(([name, value]) => page.feed[name] !== value);
+      if (link.length) await page.tell('/page/link', Object.fromEntries(link));
     } catch (error) {
       page.trouble(error);
     }
@@ -82,7 +85,7 @@ export class Settings {
     const { feed } = this.page;
     const set = (key, value) => ` --set ${key}=${value}`;
     const polling = `${set('transport.polling.interval', `${this.interval_ms}ms`)}${this.conditional ? set('transport.polling.conditional', 'true') : ''}`;
-    return `loadgen run ticker${set('load.clients', 1)}${polling}${set('feed.updates_per_second', feed.updates_per_second)}${set('feed.arrivals', feed.arrivals)}${set('feed.quote_bytes', feed.quote_bytes)}${set('feed.seed', feed.seed)}`;
+    return `loadgen run ticker${set('load.clients', 1)}${polling}${set('feed.symbols', feed.symbols)}${set('feed.updates_per_second', feed.updates_per_second)}${set('feed.arrivals', feed.arrivals)}${set('feed.quote_bytes', feed.quote_bytes)}${set('feed.seed', feed.seed)}`;
   }
 
   // Into the address and the controls.
@@ -96,6 +99,7 @@ export class Settings {
     const told = new URLSearchParams({ interval: this.interval_ms });
     for (const [key, name] of Object.entries(OF_FEED)) told.set(key, feed[name]);
     told.set('rtt', feed.round_trip_ms);
+    if (feed.strips_upgrades) told.set('proxy', '1');
     if (this.cookies) told.set('cookies', this.cookies);
     if (this.conditional) told.set('304', '1');
     if (this.lanes.length < MORE_LANES.length) told.set('lanes', this.lanes.join(','));
@@ -103,7 +107,9 @@ export class Settings {
     if (page.shows_more()) told.set('more', '1');
     history.replaceState(null, '', `#${told}`);
     const command = $('#reproduce');
-    if (command) command.textContent = this.command();
+    if (!command) return;
+    command.textContent = this.command();
+    $('#without').hidden = !this.cookies && !feed.round_trip_ms && !feed.strips_upgrades && feed.http === 1;
   }
 
   set_interval(ms) {
@@ -130,7 +136,10 @@ export class Settings {
     const link = {};
     if (round_trip_ms !== undefined && round_trip_ms !== page.feed.round_trip_ms) link.round_trip_ms = round_trip_ms;
     if (strips_upgrades !== undefined && strips_upgrades !== page.feed.strips_upgrades) link.strips_upgrades = strips_upgrades;
-    if (page.feed.may_control && Object.keys(link).length) await page.tell('/page/link', link);
+    if (page.feed.may_control && Object.keys(link).length) {
+      await page.tell('/page/link', link);
+      page.feed = await page.ask('/page/lanes');
+    }
     if (page.feed.may_control && differs) await page.set_feed(feed);
     else {
       page.feed = await page.ask('/page/lanes');
@@ -163,7 +172,10 @@ function fill(box, page) {
     choice('cookies', say('cookies'), numbers(COOKIES, settings.cookies, ' B'), settings.cookies, (value) => act({ cookies: Number(value) })),
     choice('conditional', say('conditional'), [[0, say('conditional_no')], [1, say('conditional_yes')]], Number(settings.conditional), (value) => act({ conditional: value === '1' })),
   );
+  // Who chooses with the keyboard stays where they are.
+  const focused = box.contains(document.activeElement) ? document.activeElement.id : null;
   box.replaceChildren(...fields);
+  if (focused) document.getElementById(focused)?.focus();
 }
 
 // Over TLS with a certificate that no authority has signed the reader has to say yes, once.

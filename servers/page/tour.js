@@ -17,16 +17,16 @@ function question(body, page, { id, options, measure, command }) {
     radio.addEventListener('change', () => { go.disabled = false; });
     return element('label', { for: `guess-${index}` }, radio, ` ${say(option)}`);
   });
-  const show = ({ guess, figure, text, values }) => out.replaceChildren(
+  const show = ({ guess, figure, text, values, command: same }) => out.replaceChildren(
     element('p', { class: 'figure' }, figure), element('p', {}, say('tour_guess', say(options[guess]))), element('p', {}, say(text, ...values)),
-    element('p', {}, say('reproduce'), ' ', element('code', { class: 'command' }, command(page))),
+    element('p', {}, say('reproduce'), ' ', element('code', { class: 'command' }, same)),
   );
   const go = button(say('tour_find_out'), async () => {
     const guess = Number($('input[name=guess]:checked', body).value);
     go.disabled = true;
     out.replaceChildren(element('p', {}, say('measuring')));
     try {
-      const result = { guess, ...await measure(page) };
+      const result = { guess, ...await measure(page), command: command(page) };
       found.set(id, result);
       if (out.isConnected) show(result);
     } catch (error) {

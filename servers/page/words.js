@@ -36,14 +36,22 @@ const PUSHES = ['sse', 'websocket', 'socketio', 'webtransport'];
 export function theory(kind, { interval_us, way_us, symbols, updates_per_second, arrivals }) {
   const all = updates_per_second / 1e6;
   const one = all / symbols;
-  const between = arrivals === 'constant' ? 0.5 / all : 1 / all;
+  // Mean time since the newest quote: Poisson forgets; the others are evenly spaced, bursts by a round of all symbols.
+  const between = { poisson: 1 / all, constant: 0.5 / all, burst: (0.5 * symbols) / all }[arrivals];
+  // The next question goes out when the answer is here.
+  const period_us = Math.max(interval_us, 2 * way_us);
   if (kind === 'polling') {
-    const changes = one * interval_us;
+    const changes = one * period_us;
     const wrong = 1 - (Math.exp(-one * way_us) * (1 - Math.exp(-changes))) / changes;
-    return { wrong: arrivals === 'poisson' ? wrong : null, delay_us: interval_us / 2 + way_us, age_us: between + interval_us / 2 + way_us, between_us: between };
+    return { wrong: arrivals === 'poisson' ? wrong : null, delay_us: period_us / 2 + way_us, age_us: between + period_us / 2 + way_us, between_us: between };
   }
   if (PUSHES.includes(kind)) {
     return { wrong: arrivals === 'poisson' ? 1 - Math.exp(-one * way_us) : null, delay_us: way_us, age_us: between + way_us, between_us: between };
+  }
+  if (kind === 'long-polling') {
+    // What comes while an answer is on its way waits for the next question.
+    const busy = all * 2 * way_us;
+    return { wrong: null, delay_us: way_us + (busy / (busy + Math.exp(-busy))) * way_us, age_us: null, between_us: between };
   }
   return null;
 }

@@ -104,6 +104,8 @@ pub struct Told {
     pub seed: u64,
     /// Which version of HTTP the lanes speak: 1 or 2.
     pub http: u8,
+    /// How often somebody changed it.
+    pub edition: u64,
     /// Round trip that the links add, milliseconds.
     pub round_trip_ms: u64,
     /// Whether the links are proxies that know no upgrades.
@@ -168,6 +170,8 @@ pub enum Role {
 pub struct Counted {
     /// The place's name.
     pub name: String,
+    /// The newest [`Told::edition`].
+    pub edition: u64,
     /// Polls, streams and upgrades, refused ones included.
     pub requests: u64,
     /// Handed to clients, those in snapshots left out.

@@ -109,7 +109,8 @@ impl Side {
             return;
         }
         self.has_come = true;
-        let message: Vec<u8> = self.bytes.drain(..length).collect();
+        let mut message: Vec<u8> = self.bytes.drain(..length).collect();
+        conceal(&mut message);
         let mut parts = Vec::new();
         let mut at = 0;
         for (part, bytes) in std::mem::take(&mut self.spans) {
@@ -161,6 +162,26 @@ impl Sink for Side {
 
     fn status(&mut self, status: u16) {
         self.switches = status == 101;
+    }
+}
+
+/// Overwrites what proves somebody's identity elsewhere: cookies belong to a host whatever its port (RFC 6265 section 8.5), so
+/// those of other programs come along. The page's own says nothing and stays.
+fn conceal(message: &mut [u8]) {
+    let mut at = 0;
+    while let Some(length) = memchr::memchr(b'\n', &message[at..]) {
+        let line = &mut message[at..at + length];
+        at += length + 1;
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = line.split_at_mut(colon + 1);
+        let name = String::from_utf8_lossy(&name[..colon]).to_ascii_lowercase();
+        let text = String::from_utf8_lossy(value).trim().to_owned();
+        let is_own = text.starts_with("profile=") && !text.contains(';');
+        let is_secret =
+            ["authorization", "cookie", "set-cookie", "proxy-authorization"].contains(&name.as_str());
+        if is_secret && !is_own {
+            value.iter_mut().filter(|byte| byte.is_ascii_graphic()).for_each(|byte| *byte = b'x');
+        }
     }
 }
 
@@ -319,6 +340,18 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn secrets_of_others_are_concealed_in_their_length() {
+        let mut head =
+            b"GET / HTTP/1.1\r\nCookie: a=1; b=22\r\nauthorization: Basic QQ\r\nx: y\r\n\r\n".to_vec();
+        conceal(&mut head);
+        let text = String::from_utf8(head).unwrap();
+        assert_eq!(text, "GET / HTTP/1.1\r\nCookie: xxxx xxxx\r\nauthorization: xxxxx xx\r\nx: y\r\n\r\n");
+        let mut own = b"cookie: profile=ccc\r\n".to_vec();
+        conceal(&mut own);
+        assert_eq!(own, b"cookie: profile=ccc\r\n");
     }
 
     #[test]

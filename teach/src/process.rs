@@ -39,6 +39,8 @@ struct Channel {
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     newest: Stats,
+    /// Answers to questions whose asker did not wait for them: they come first.
+    owed: u32,
 }
 
 impl Server {
@@ -52,7 +54,7 @@ impl Server {
         let (stdin, stdout) = child.stdin.take().zip(child.stdout.take()).ok_or(io::ErrorKind::BrokenPipe)?;
         let mut lines = BufReader::new(stdout).lines();
         let hello: Hello = read(&mut lines).await?;
-        let channel = Mutex::new(Channel { stdin, lines, newest: Stats::default() });
+        let channel = Mutex::new(Channel { stdin, lines, newest: Stats::default(), owed: 0 });
         Ok(Self { hello, child, channel, is_frozen: AtomicBool::new(false) })
     }
 
@@ -129,8 +131,15 @@ impl Server {
 
 impl Channel {
     async fn ask(&mut self, command: Command) -> io::Result<Reply> {
+        self.owed += 1;
         write(&mut self.stdin, &command).await?;
-        read(&mut self.lines).await
+        loop {
+            let reply = read(&mut self.lines).await?;
+            self.owed -= 1;
+            if self.owed == 0 {
+                return Ok(reply);
+            }
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! What the page asks its own server, and who may ask.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -59,17 +56,14 @@ async fn admit(State(room): State<Arc<Room>>, request: Request, next: Next) -> R
     }
     // A browser names the origin of every POST (Fetch, section 3.1): one without is none of the page's.
     let changes = request.method() != Method::GET;
-    if changes && (origin.is_none() || !is_teacher(request.extensions().get())) {
+    if changes && (origin.is_none() || !is_teacher(&room, request.extensions().get())) {
         return refuse(StatusCode::FORBIDDEN, "only the page on the teacher's own machine may change this");
     }
     next.run(request).await
 }
 
-fn is_teacher(from: Option<&ConnectInfo<SocketAddr>>) -> bool {
-    from.is_some_and(|ConnectInfo(address)| match address.ip() {
-        IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(ip.is_loopback(), |ip| ip.is_loopback()),
-        IpAddr::V4(ip) => ip.is_loopback(),
-    })
+fn is_teacher(room: &Room, from: Option<&ConnectInfo<SocketAddr>>) -> bool {
+    from.is_some_and(|ConnectInfo(address)| room.is_here(address.ip()))
 }
 
 /// `{"error":"…"}`.
@@ -87,7 +81,7 @@ async fn lanes(
     from: ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Json<page::Told> {
-    Json(room.told(host(&headers), is_teacher(Some(&from))).await)
+    Json(room.told(host(&headers), is_teacher(&room, Some(&from))).await)
 }
 
 async fn stats(State(room): State<Arc<Room>>) -> Response {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,10 +16,12 @@ use servers::{
     identity::Identity,
     listen,
     page::{self, Counted, Crossed, Lane, Place, Role, Told},
+    stats::IdentityStats,
 };
 use tempfile::NamedTempFile;
 use ticker::{FeedSettings, Transport, clock};
 use tokio::{sync::RwLock, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     process::Server,
@@ -67,6 +69,13 @@ pub(crate) struct Room {
     running: RwLock<Running>,
     /// Until when the links are down, monotonic nanoseconds.
     down_until_ns: AtomicU64,
+    /// Until when they are slow.
+    slow_until_ns: AtomicU64,
+    /// Until when the servers are frozen.
+    frozen_until_ns: AtomicU64,
+    /// How often something was changed.
+    edition: AtomicU64,
+    ending: CancellationToken,
 }
 
 /// What a wish changes.
@@ -111,6 +120,10 @@ impl Room {
             doors: Vec::new(),
             running,
             down_until_ns: AtomicU64::new(0),
+            slow_until_ns: AtomicU64::new(0),
+            frozen_until_ns: AtomicU64::new(0),
+            edition: AtomicU64::new(0),
+            ending: CancellationToken::new(),
         };
         let servers = room.spawn(&*room.running.read().await).await?;
         for (index, (lane, kind)) in page::lanes().enumerate() {
@@ -208,7 +221,13 @@ impl Room {
 
     /// Whether the page is known by this origin.
     pub(crate) fn is_known(&self, origin: &str) -> bool {
-        self.allowed.iter().any(|known| known == origin)
+        let origin = normal(origin);
+        self.allowed.iter().any(|known| normal(known) == origin)
+    }
+
+    /// Whether somebody at this address sits at this machine.
+    pub(crate) fn is_here(&self, from: IpAddr) -> bool {
+        sits_here(self.own.ip(), from)
     }
 
     /// The instant now, on the scale of the quotes' `due`.
@@ -218,7 +237,7 @@ impl Room {
 
     /// Everywhere that a page which was asked for at `host` may connect to.
     pub(crate) fn origins(&self, host: &str) -> Vec<String> {
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let name = without_port(host);
         let relays =
             self.doors.iter().flat_map(|door| [Some(&door.relay), door.datagrams.as_ref()]).flatten();
         relays
@@ -231,7 +250,7 @@ impl Room {
     /// What a page that was asked for at `host` is told.
     pub(crate) async fn told(&self, host: &str, is_teacher: bool) -> Told {
         let running = self.running.read().await;
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let name = without_port(host);
         let place = |door: &Door| {
             let encrypted = running.http == 2 && door.behind != Behind::Own && door.role != Role::Stranger;
             let (scheme, port) = match &door.datagrams {
@@ -248,7 +267,8 @@ impl Room {
         };
         Told {
             http: running.http,
-            round_trip_ms: 2 * running.link.delay.as_millis() as u64,
+            edition: self.edition.load(Relaxed),
+            round_trip_ms: 2 * running.link.delay.as_micros() as u64 / 1_000,
             strips_upgrades: running.link.strips_upgrades,
             has_controls: true,
             may_control: is_teacher,
@@ -261,6 +281,7 @@ impl Room {
     pub(crate) async fn counted(&self) -> io::Result<Vec<Counted>> {
         let running = self.running.read().await;
         let mut all = Vec::new();
+        let mut told = Vec::new();
         for door in &self.doors {
             let (connections, up_bytes, down_bytes) = door.tap.totals();
             let link = Some(Crossed { connections, up_bytes, down_bytes });
@@ -276,10 +297,18 @@ impl Room {
                         true => counted.with_bytes(&stats),
                         false => counted,
                     };
-                    Counted { cpu_ms: cpu_ms(server.pid()), ..counted }
+                    // A server with several doors is compared with the kernel once.
+                    let identity =
+                        if told.contains(&index) { IdentityStats::default() } else { counted.identity };
+                    told.push(index);
+                    Counted { cpu_ms: cpu_ms(server.pid()), identity, ..counted }
                 }
             };
-            all.push(Counted { link: door.datagrams.is_none().then_some(link).flatten(), ..counted });
+            all.push(Counted {
+                edition: self.edition.load(Relaxed),
+                link: door.datagrams.is_none().then_some(link).flatten(),
+                ..counted
+            });
         }
         Ok(all)
     }
@@ -306,6 +335,7 @@ impl Room {
                 relay.move_to(quic);
             }
         }
+        self.edition.fetch_add(1, Relaxed);
         let before = std::mem::replace(&mut *running, Running { servers, ..wanted });
         // Nobody is left on them; they end by themselves.
         tokio::spawn(async move {
@@ -320,10 +350,13 @@ impl Room {
     pub(crate) async fn set_link(&self, wish: &LinkWish) {
         let mut running = self.running.write().await;
         running.link = wish.link(running.link);
+        self.edition.fetch_add(1, Relaxed);
         self.links(running.link);
     }
 
     fn links(&self, link: Link) {
+        let is_slow = clock::now_ns() < self.slow_until_ns.load(Relaxed);
+        let link = Link { down_bytes_per_second: is_slow.then_some(SLOW_BYTES_PER_SECOND), ..link };
         for relay in self.doors.iter().flat_map(|door| [Some(&door.relay), door.datagrams.as_ref()]).flatten()
         {
             relay.set(link);
@@ -335,13 +368,19 @@ impl Room {
         let (room, lasts) = (Arc::clone(self), Duration::from_millis(wish.ms));
         match wish.what {
             Fault::Freeze => {
-                let running = Arc::clone(&room);
+                let until_ns = clock::now_ns() + lasts.as_nanos() as u64;
+                self.frozen_until_ns.fetch_max(until_ns, Relaxed);
                 // Held, so that no other wish replaces a server that is to be woken.
                 tokio::spawn(async move {
-                    let running = running.running.read().await;
+                    let running = room.running.read().await;
                     running.servers.iter().for_each(Server::freeze);
-                    sleep(lasts).await;
-                    running.servers.iter().for_each(Server::thaw);
+                    tokio::select! {
+                        () = sleep(lasts) => {}
+                        () = room.ending.cancelled() => {}
+                    }
+                    if room.frozen_until_ns.load(Relaxed) <= until_ns || room.ending.is_cancelled() {
+                        running.servers.iter().for_each(Server::thaw);
+                    }
                 });
             }
             Fault::Cut => {
@@ -356,8 +395,9 @@ impl Room {
                 });
             }
             Fault::Slow => {
-                let link = self.running.read().await.link;
-                self.links(Link { down_bytes_per_second: Some(SLOW_BYTES_PER_SECOND), ..link });
+                let until_ns = clock::now_ns() + lasts.as_nanos() as u64;
+                self.slow_until_ns.fetch_max(until_ns, Relaxed);
+                self.links(self.running.read().await.link);
                 tokio::spawn(async move {
                     sleep(lasts).await;
                     let link = room.running.read().await.link;
@@ -374,15 +414,9 @@ impl Room {
 
     /// Stops all servers in order.
     pub(crate) async fn close(&self) {
-        let servers = {
-            // A frozen server holds the lock until it is woken: it is woken now.
-            if let Ok(mut running) = tokio::time::timeout(CLOSE_TIME, self.running.write()).await {
-                std::mem::take(&mut running.servers)
-            } else {
-                self.running.read().await.servers.iter().for_each(Server::thaw);
-                std::mem::take(&mut self.running.write().await.servers)
-            }
-        };
+        // Who holds the lock while servers are frozen wakes them, and lets go.
+        self.ending.cancel();
+        let servers = std::mem::take(&mut self.running.write().await.servers);
         let mut stopping = tokio::task::JoinSet::new();
         for server in servers {
             stopping.spawn(server.stop());
@@ -393,20 +427,38 @@ impl Room {
 
 /// What a slow reader takes. The default feed is 1,200 bytes a second without any head.
 const SLOW_BYTES_PER_SECOND: u32 = 600;
-/// How long servers may stay frozen once the page ends.
-const CLOSE_TIME: Duration = Duration::from_millis(200);
 
 /// What a browser calls the page: by its address, or by the name that means the same.
 fn own_origins(page: SocketAddr) -> Vec<String> {
     let local = match page.ip() {
-        ip if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), page.port()),
-        _ => page,
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), page.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), page.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => page,
     };
-    let mut origins = vec![format!("http://{local}")];
-    if local.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        origins.push(format!("http://localhost:{}", local.port()));
+    let (by_address, by_name) = (format!("http://{local}"), format!("http://localhost:{}", local.port()));
+    match local.ip() {
+        // A policy cannot name an IPv6 address (Content Security Policy Level 3, section 2.3.1): by name it can.
+        IpAddr::V6(ip) if ip.is_loopback() => vec![by_name, by_address],
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => vec![by_address, by_name],
+        IpAddr::V4(_) | IpAddr::V6(_) => vec![by_address],
     }
-    origins
+}
+
+/// Whether `from` is this machine, on which the page is at `own`.
+fn sits_here(own: IpAddr, from: IpAddr) -> bool {
+    let from = from.to_canonical();
+    from.is_loopback() || (!own.is_unspecified() && from == own.to_canonical())
+}
+
+/// The name in a `Host`; an IPv6 address stands in brackets (RFC 3986 section 3.2.2).
+fn without_port(host: &str) -> &str {
+    if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) }
+}
+
+/// As browsers write origins (RFC 6454 section 6.2): without a default port, in small letters.
+fn normal(origin: &str) -> String {
+    let origin = origin.to_ascii_lowercase();
+    origin.strip_suffix(":80").map(str::to_owned).unwrap_or(origin)
 }
 
 /// User and system time of a process so far (`/proc/PID/stat`, fields 14 and 15), where the system tells.
@@ -416,4 +468,29 @@ fn cpu_ms(pid: u32) -> Option<u64> {
     let ticks: u64 = fields.nth(11)?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     // USER_HZ is 100 on every architecture that runs this.
     Some(ticks * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_teacher_sits_at_this_machine() {
+        let check = |own: &str, from: &str| sits_here(own.parse().unwrap(), from.parse().unwrap());
+        assert!(check("127.0.0.1", "127.0.0.1") && check("0.0.0.0", "::ffff:127.0.0.1"));
+        assert!(check("192.0.2.1", "192.0.2.1") && check("::", "::1"));
+        assert!(!check("0.0.0.0", "192.0.2.7") && !check("192.0.2.1", "192.0.2.7") && !check("::", "::"));
+    }
+
+    #[test]
+    fn origins_are_compared_as_browsers_write_them() {
+        assert_eq!(normal("http://Class.test:80"), "http://class.test");
+        assert_eq!(["a:1", "a", "[::1]:8", "[::1]"].map(without_port), ["a", "a", "[::1]", "[::1]"]);
+        assert_eq!(normal("http://class.test:8080"), "http://class.test:8080");
+        let of = |address: &str| own_origins(address.parse().unwrap());
+        assert_eq!(of("127.0.0.1:1"), ["http://127.0.0.1:1", "http://localhost:1"]);
+        assert_eq!(of("0.0.0.0:1"), ["http://127.0.0.1:1", "http://localhost:1"]);
+        assert_eq!(of("[::1]:1"), ["http://localhost:1", "http://[::1]:1"]);
+        assert_eq!(of("192.0.2.1:1"), ["http://192.0.2.1:1"]);
+    }
 }

@@ -109,6 +109,10 @@ async fn heads_and_proxies(reader: &mut Reader) {
         await until('quotes over TLS', () => ['polling', 'sse', 'websocket', 'socketio'].every(name => lanes()[name].screen.quotes > 5));
         const scheme = new URL(lanes().polling.place.origin).protocol;
 const sealed = (await (await fetch('/page/tap?lane=polling')).json()).pop().parts.every(({ layer }) => layer === 'tls');
+        // Such a proxy cannot change what it cannot read.
+        await choose('proxy', 1);
+        await until('sealed sockets', () => lanes().websocket.screen.quotes > 5);
+        await choose('proxy', 0);
         await part('six-part');
         await press('six-go');
         const six = $('#six-result').textContent;
@@ -135,6 +139,7 @@ async fn presets_and_link(reader: &mut Reader, lesson: &Lesson) {
         $('#show-socketio').click();
         await until('a lane less', () => !('socketio' in lanes()) && 'long-polling' in lanes());
         await choose('bytes', 250);
+        await choose('proxy', 1);
         return [slow, location.hash];
     "##;
     let told = reader.run(presets).await;
@@ -146,9 +151,9 @@ async fn presets_and_link(reader: &mut Reader, lesson: &Lesson) {
     let same = r#"
         await until('lanes', () => 'long-polling' in lanes());
         const { feed, settings } = lesson.page;
-        return [feed.updates_per_second, feed.quote_bytes, feed.round_trip_ms, settings.interval_ms, Object.keys(lanes())];
+        return [feed.updates_per_second, feed.quote_bytes, feed.round_trip_ms, feed.strips_upgrades, settings.interval_ms, Object.keys(lanes())];
     "#;
     let found = reader.run(same).await;
     let lanes = ["polling", "long-polling", "sse", "websocket", "webtransport"];
-    assert_eq!(found, json!([10, 250, 30, 500, lanes]), "{hash} of {}", lesson.url);
+    assert_eq!(found, json!([10, 250, 30, true, 500, lanes]), "{hash} of {}", lesson.url);
 }

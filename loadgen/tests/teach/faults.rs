@@ -33,7 +33,7 @@ async fn break_it(reader: &mut Reader, what: &str) -> Value {
 #[tokio::test]
 async fn faults_are_real_and_each_lane_recovers() {
     let lesson = Lesson::start(&["--updates-per-second", "30"]);
-    let mut reader = Reader::open(&format!("{}#more=1&lang=en&interval=500", lesson.url)).await;
+    let mut reader = Reader::alone(&format!("{}#more=1&lang=en&interval=500", lesson.url)).await;
     reader.run("await pause(1500)").await;
     let lanes =
         ["AJAX polling", "Long polling", "Server-sent events", "WebSocket", "Socket.IO", "WebTransport"];
@@ -84,7 +84,7 @@ async fn hide(reader: &mut Reader) {
 #[tokio::test]
 async fn who_measures_from_the_sending_leaves_the_standstill_out() {
     let lesson = Lesson::start(&[]);
-    let mut reader = Reader::open(&format!("{}#more=1&lang=en", lesson.url)).await;
+    let mut reader = Reader::alone(&format!("{}#more=1&lang=en", lesson.url)).await;
     let measured = r#"
         await part('omission-part');
         await press('omission-go');

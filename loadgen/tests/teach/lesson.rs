@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::MutexGuard;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::chromium::Chromium;
 
@@ -61,8 +61,14 @@ impl Drop for Lesson {
     }
 }
 
-/// One browser at a time: two would be measured against each other.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Where times are measured there is one browser: two would be measured against each other.
+static TURN: RwLock<()> = RwLock::const_new(());
+
+/// Who else may have a browser meanwhile.
+enum Turn {
+    Shared(#[expect(dead_code, reason = "it is held")] RwLockReadGuard<'static, ()>),
+    Alone(#[expect(dead_code, reason = "it is held")] RwLockWriteGuard<'static, ()>),
+}
 
 /// What scripts of tests use.
 const TOOLS: &str = r#"
@@ -100,12 +106,20 @@ const TOOLS: &str = r#"
 /// The page in a browser.
 pub(crate) struct Reader {
     pub(crate) browser: Chromium,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Reader {
     pub(crate) async fn open(url: &str) -> Self {
-        let turn = TURN.lock().await;
+        Self::with(Turn::Shared(TURN.read().await), url).await
+    }
+
+    /// The same while nobody else has one.
+    pub(crate) async fn alone(url: &str) -> Self {
+        Self::with(Turn::Alone(TURN.write().await), url).await
+    }
+
+    async fn with(turn: Turn, url: &str) -> Self {
         let browser = Chromium::start(&[]).await;
         let mut reader = Self { browser, _turn: turn };
         reader.go(url).await;

@@ -98,6 +98,11 @@ async fn the_keyboard_is_enough() {
     on(&mut reader, "#more > summary").await;
     key(&mut reader, "Enter", 13).await;
     reader.run("await until('more', () => $('#more').open)").await;
+    reader.run("await until('controls', () => $('#rate'))").await;
+    on(&mut reader, "#rate").await;
+    key(&mut reader, "ArrowDown", 40).await;
+    let stays = "await until('a faster feed', () => lesson.page.feed.updates_per_second === 50 && $('#rate').value === '50'); await pause(500); return document.activeElement.id";
+    assert_eq!(reader.run(stays).await, "rate");
     on(&mut reader, "#wire-part > summary").await;
     key(&mut reader, "Enter", 13).await;
     reader.run("await until('a bar', () => $('button.bar'))").await;

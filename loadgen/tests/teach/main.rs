@@ -23,7 +23,7 @@ use lesson::{Lesson, Reader};
 async fn lanes_show_what_their_servers_count_and_polling_is_as_late_as_it_must_be() {
     let begun_ns = ticker::clock::now_ns();
     let lesson = Lesson::start(&["--updates-per-second", "40", "--seed", "7"]);
-    let mut reader = Reader::open(&format!("{}#interval=500&more=1", lesson.url)).await;
+    let mut reader = Reader::alone(&format!("{}#interval=500&more=1", lesson.url)).await;
     // The first meaningful picture is due within five seconds, of which the browser's own start takes a part.
     let shown = Duration::from_nanos(ticker::clock::now_ns() - begun_ns);
     let since_navigation = reader.run("return performance.now()").await.as_f64().unwrap();
@@ -153,7 +153,9 @@ async fn a_page_that_ends_takes_its_servers_with_it() {
     assert_eq!(freeze.send().await.unwrap().status(), 204);
     let stopped = std::process::Command::new("kill").args(["-INT", &lesson.pid().to_string()]).status();
     assert!(stopped.unwrap().success());
+    let begun_ns = ticker::clock::now_ns();
     assert_eq!(lesson.end().code(), Some(0));
+    assert!(ticker::clock::now_ns() - begun_ns < 10_000_000_000, "a frozen server held it up");
     let alive = |pid: &&String| std::path::Path::new(&format!("/proc/{pid}/exe")).exists();
     assert_eq!(servers.iter().find(alive), None);
 }

@@ -273,6 +273,10 @@ fn chat(app: &Arc<App>, socket: &SocketRef) {
     let gone = CancellationToken::new();
     let left = gone.clone();
     socket.on_disconnect(async move || left.cancel());
+    if !socket.connected() {
+        // It went before the library knew whom to tell.
+        return;
+    }
     let (app, socket) = (Arc::clone(app), socket.clone());
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
