@@ -14,6 +14,8 @@ export class Session {
   #socket = null;
   #is_socket = false;
   #is_upgrading = false;
+  #is_switching = false;
+  #posting = null;
   #is_closing = false;
   #polling = Promise.resolve();
   #waiting = [];
@@ -88,8 +90,9 @@ export class Session {
     socket.onmessage = async ({ data }) => {
       if (this.#is_socket) return this.#hear(data);
       if (data !== '3probe') return undefined;
-      // The held poll ends first, so that nothing comes twice or in the wrong order.
-      await this.#polling.catch(() => {});
+      // What is under way by the old transport ends first, so that nothing comes twice, late or in the wrong order.
+      this.#is_switching = true;
+      await Promise.allSettled([this.#polling, this.#posting]);
       socket.send('5');
       this.#is_socket = true;
       this.#is_upgrading = false;
@@ -102,8 +105,10 @@ export class Session {
     // A way that does not take upgrades leaves the session on polls.
     socket.onclose = () => {
       this.#is_upgrading = false;
+      this.#is_switching = false;
       if (this.#is_socket) this.#end('the socket closed');
       else if (this.#is_closing) this.#leave();
+      else this.#begin_post();
     };
     this.#stop.signal.addEventListener('abort', () => socket.close());
     this.#polling.catch((error) => this.#end(String(error.message ?? error)));
@@ -117,15 +122,19 @@ export class Session {
       return;
     }
     this.#waiting.push(packet);
-    if (this.#waiting.length === 1) queueMicrotask(() => this.#post().catch((error) => this.#end(String(error.message ?? error))));
+    this.#begin_post();
+  }
+
+  #begin_post() {
+    if (this.#waiting.length && !this.#posting && !this.#is_switching) {
+      this.#posting = this.#post().catch((error) => this.#end(String(error.message ?? error))).finally(() => { this.#posting = null; });
+    }
   }
 
   async #post() {
-    while (this.#waiting.length && !this.#is_socket) {
-      const packets = [...this.#waiting];
-      await this.#ask(packets.join(BETWEEN_PACKETS));
-      this.#waiting.splice(0, packets.length);
-    }
+    // After whoever says several things at once has said them all.
+    await null;
+    while (this.#waiting.length && !this.#is_switching) await this.#ask(this.#waiting.splice(0).join(BETWEEN_PACKETS));
   }
 
   #hear(packet) {
