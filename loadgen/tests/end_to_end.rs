@@ -125,7 +125,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
     check(&["capacity"], &["capacity", "not supported"]);
-    check(&["teach", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "expected 127.0.0.1"]);
+    check(&["teach", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "--allow-origin"]);
     check(&["teach", "--symbols", "0"], &["symbols is 0"]);
     check(&["history", "show"], &["there is no history at"]);
     assert!(!place.path().join("runs").exists());

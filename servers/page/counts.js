@@ -47,15 +47,18 @@ export const part = {
   tick(page) {
     const layers = $('#layers');
     if (!layers) return;
-    const figures = page.running().map((lane) => {
-      const sums = lane.layers();
-      const per = sums && lane.counted.quotes ? LAYERS.slice(0, 4).map((layer) => ({ layer, bytes: sums[layer] / lane.counted.quotes, name: say(`layer_${layer}`) })) : null;
-      return { lane, per, all: per ? per.reduce((sum, { bytes: each }) => sum + each, 0) : 0 };
+    const each = (lane, of) => LAYERS.slice(0, 4).map((layer) => ({ layer, bytes: of[layer] / lane.counted.quotes, name: say(`layer_${layer}`) }));
+    const sum = (parts) => parts.reduce((all, { bytes: one }) => all + one, 0);
+    const figures = page.running().flatMap((lane) => {
+      const ways = lane.counted?.quotes ? lane.ways() : null;
+      return ways ? ['up', 'down'].map((way) => ({ lane, way, parts: each(lane, ways[way]) })) : [{ lane, way: null }];
     });
-    const widest = Math.max(...figures.map(({ all }) => all), 1);
-    layers.replaceChildren(...figures.map(({ lane, per, all }) => element(
-      'div', { class: 'bar-row' }, element('span', {}, lane.title()), per ? stacked(per, widest, { label: lane.title(), say }) : element('span', { class: 'faint' }, say(why(lane))),
-      element('span', { class: 'number' }, per ? say('bytes_a_quote', bytes(all)) : '–'),
+    const widest = Math.max(...figures.map(({ parts }) => (parts ? sum(parts) : 0)), 1);
+    const title = ({ lane, way }) => (way ? `${lane.title()}, ${say(`way_${way}`)}` : lane.title());
+    layers.replaceChildren(...figures.map((figure) => element(
+      'div', { class: 'bar-row', 'data-way': figure.way }, element('span', {}, figure.way === 'down' ? '↓' : `${figure.lane.title()}${figure.way ? ' ↑' : ''}`),
+      figure.parts ? stacked(figure.parts, widest, { label: title(figure), say }) : element('span', { class: 'faint' }, say(why(figure.lane))),
+      element('span', { class: 'number' }, figure.parts ? say('bytes_a_quote', bytes(sum(figure.parts))) : '–'),
     )));
     const users = Math.min(MOST_USERS, Math.max(1, Number($('#users').value) || 1));
     const focused = $('#costs .scroll') === document.activeElement;

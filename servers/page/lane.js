@@ -124,13 +124,19 @@ export class Lane {
     return Object.fromEntries(Object.keys(now).map((key) => [key, now[key] === null ? null : (now[key] - this.steady.from[key]) / seconds]));
   }
 
-  // Both directions by layer; the quotes' own bytes are the payload. Null where nobody can tell.
-  layers(counted = this.counted) {
+  // Bytes of each way by layer; the quotes' own bytes are the payload. Null where nobody can tell.
+  ways(counted = this.counted) {
     const { page } = this;
     if (!counted || counted.up_body === null || counted.unreadable) return null;
-    const both = (layer) => counted[`up_${layer}`] + counted[`down_${layer}`];
-    const payload = Math.min(both('body'), counted.quotes * page.feed.quote_bytes);
-    return { payload, app: both('body') - payload + both('app_framing'), transport: both('transport_framing'), headers: both('headers') };
+    const payload = Math.min(counted.down_body, counted.quotes * page.feed.quote_bytes);
+    const of = (way, paid) => ({ payload: paid, app: counted[`${way}_body`] - paid + counted[`${way}_app_framing`], transport: counted[`${way}_transport_framing`], headers: counted[`${way}_headers`] });
+    return { up: of('up', 0), down: of('down', payload) };
+  }
+
+  // The same of both ways together.
+  layers(counted = this.counted) {
+    const ways = this.ways(counted);
+    return ways && Object.fromEntries(Object.keys(ways.up).map((layer) => [layer, ways.up[layer] + ways.down[layer]]));
   }
 
   expected() {

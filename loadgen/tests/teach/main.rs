@@ -36,7 +36,11 @@ async fn lanes_show_what_their_servers_count_and_polling_is_as_late_as_it_must_b
             const told = await (await fetch('/page/stats', { cache: 'no-store' })).json();
             const shown = lesson.quotes(), before = lesson.before();
             seen = { told: told.map(({ name, quotes }) => [name, quotes]), shown, before };
-            return told.every(({ name, quotes }) => !(name in shown) || quotes === shown[name] + before[name]);
+            const answered = ['polling', 'sse', 'websocket'].every(name => {
+                const { screen, base } = lesson.page.lane(name);
+                return told.find(counted => counted.name === name).requests === screen.requests + base.requests;
+            });
+            return answered && told.every(({ name, quotes }) => !(name in shown) || quotes === shown[name] + before[name]);
         });
         return seen.shown;
     "#;
