@@ -105,13 +105,7 @@ impl Relay {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let (this, watched) = Self::new(listener.local_addr()?, target);
-        let stop = this.stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = accept(&listener, &watched, &*ears) => {}
-                () = stop.cancelled() => {}
-            }
-        });
+        this.spawn(async move { accept(&listener, &watched, &*ears).await });
         Ok(this)
     }
 
@@ -123,13 +117,7 @@ impl Relay {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let (this, watched) = Self::new(socket.local_addr()?, target);
-        let stop = this.stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = datagrams::relay(Arc::new(socket), watched) => {}
-                () = stop.cancelled() => {}
-            }
-        });
+        this.spawn(datagrams::relay(Arc::new(socket), watched));
         Ok(this)
     }
 
@@ -137,6 +125,17 @@ impl Relay {
         let state = State { target, link: Link::default(), generation: 0, is_down: false };
         let (state, watched) = watch::channel(state);
         (Self { address, state, stop: CancellationToken::new() }, watched)
+    }
+
+    /// Works until this value goes.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     /// Where clients connect.

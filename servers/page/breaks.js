@@ -98,5 +98,3 @@ export const part = {
     document.removeEventListener('visibilitychange', listener);
   },
 };
-
-export { report };

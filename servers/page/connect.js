@@ -15,16 +15,28 @@ function tell(ears, { last, snapshot, quotes }) {
   else ears.quotes(quotes);
 }
 
+// An answer is here; the next question's cursor is returned. Null is the answer to a cursor of another feed: begin anew.
+function answered(ears, said) {
+  ears.opened();
+  if (said === null) return null;
+  ears.request(said.quotes.length > 0);
+  tell(ears, said);
+  return said.last;
+}
+
+async function read(url, options, settings) {
+  const answer = await fetch(url, { credentials: credentials(settings), ...options });
+  if (answer.status === 400) return null;
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return answer.json();
+}
+
 // Of another feed the browser may have kept an answer to the same question: only one that it asked just before is asked
 // with its tag (RFC 9110 section 13.1.2).
 async function ask(url, settings, asked_before) {
   const again = asked_before === url ? 'no-cache' : 'reload';
   const cache = settings.conditional ? again : 'no-store';
-  const answer = await fetch(url, { cache, credentials: credentials(settings) });
-  // A cursor of another feed: begin anew.
-  if (answer.status === 400) return null;
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  return answer.json();
+  return read(url, { cache }, settings);
 }
 
 // AJAX polling: asks on a timetable. `settings.interval_ms` may change while it runs.
@@ -40,12 +52,7 @@ function polling({ origin }, ears, settings) {
       const said = await ask(url, settings, before);
       before = url;
       if (!open) return;
-      ears.opened();
-      if (said) {
-        ears.request(said.quotes.length > 0);
-        tell(ears, said);
-      }
-      after = said ? said.last : null;
+      after = answered(ears, said);
     } catch (error) {
       if (open) ears.lost(String(error.message ?? error));
     }
@@ -69,16 +76,9 @@ function long_polling({ origin }, ears, settings) {
     while (!stop.signal.aborted) {
       try {
         const url = after === null ? `${origin}/quotes/wait` : `${origin}/quotes/wait?after=${after}`;
-        const answer = await fetch(url, { cache: 'no-store', credentials: credentials(settings), signal: stop.signal });
-        if (answer.status !== 400 && !answer.ok) throw new Error(`status ${answer.status}`);
-        const said = answer.ok ? await answer.json() : null;
+        const said = await read(url, { cache: 'no-store', signal: stop.signal }, settings);
         if (stop.signal.aborted) return;
-        ears.opened();
-        if (said) {
-          ears.request(said.quotes.length > 0);
-          tell(ears, said);
-        }
-        after = said ? said.last : null;
+        after = answered(ears, said);
       } catch (error) {
         if (stop.signal.aborted) return;
         ears.lost(String(error.message ?? error));

@@ -123,7 +123,7 @@ async function start_again() {
   for (const lane of page.lanes) {
     const own = lane.place.role === 'own';
     const more = lane.place.role !== 'first';
-    const wanted = !more || (page.shows_more() && (own || page.settings.lanes.includes(lane.name)));
+    const wanted = !more || (page.shows_more() && (own || page.settings.wants(lane.name)));
     lane.section.hidden = more && !wanted;
     lane.row.hidden = more && !wanted;
     if (wanted) lane.start(own ? new Truth() : truth);
@@ -218,7 +218,8 @@ function write_all() {
       if (!box.open || box.children.length > 1) return;
       const body = element('div', {});
       box.append(body);
-      part.make(body, page);
+      if (part.needs_links && !page.feed.has_controls) body.append(element('p', {}, say('alone')));
+      else part.make(body, page);
     };
     box.addEventListener('toggle', make);
     make();

@@ -11,7 +11,7 @@ const FREEZE_AFTER_MS = 1500;
 const FREEZE_MS = 2000;
 
 // One request at a time; those that were due meanwhile are sent one after the other as soon as it can be.
-export async function measure(page) {
+async function measure(page) {
   const [{ origin }] = page.places('spare');
   const begin = performance.now() + EVERY_MS;
   const freeze = pause(FREEZE_AFTER_MS).then(() => page.tell('/page/break', { what: 'freeze', ms: FREEZE_MS }));
@@ -27,7 +27,7 @@ export async function measure(page) {
   return samples;
 }
 
-export const weigh = (samples, from) => samples.map((sample) => (sample.answered - sample[from]) * 1000);
+const weigh = (samples, from) => samples.map((sample) => (sample.answered - sample[from]) * 1000);
 
 export const part = {
   id: 'omission-part',

@@ -1,4 +1,5 @@
-// What is behind "more", in its order. A part has an id, `make(body, page)`, perhaps `tick(page, now_us)` and `end()`.
+// What is behind "more", in its order. A part has an id, `make(body, page)`, perhaps `tick(page)` and `end()`;
+// `needs_links` is one that a server alone cannot show.
 
 import { part as breaks } from '/page/breaks.js';
 import { part as wire } from '/page/wire.js';

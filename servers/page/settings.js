@@ -11,7 +11,6 @@ const RATES = [0.1, 0.5, 1, 2, 5, 10, 20, 50, 100, 200];
 const SIZES = [120, 250, 500, 1000, 4000];
 const ROUND_TRIPS = [0, 10, 30, 80, 150, 300, 600];
 const COOKIES = [0, 200, 1000, 3000];
-const MORE_LANES = ['long-polling', 'socketio', 'webtransport'];
 // Feed settings by the name that the server has for them, and that the address has.
 const OF_FEED = { symbols: 'symbols', rate: 'updates_per_second', arrivals: 'arrivals', bytes: 'quote_bytes', seed: 'seed', http: 'http' };
 
@@ -28,7 +27,8 @@ export class Settings {
   interval_ms = 1000;
   conditional = false;
   cookies = 0;
-  lanes = [...MORE_LANES];
+  // Names of the lanes behind "more" that are wanted; null for all.
+  lanes = null;
   language = null;
   shows_more = false;
   #wish = {};
@@ -46,7 +46,7 @@ export class Settings {
     this.conditional = told.get('304') === '1';
     this.language = told.get('lang');
     this.shows_more = told.get('more') === '1';
-    if (told.has('lanes')) this.lanes = told.get('lanes').split(',').filter((name) => MORE_LANES.includes(name));
+    if (told.has('lanes')) this.lanes = told.get('lanes').split(',');
     for (const [key, name] of Object.entries(OF_FEED)) {
       if (told.has(key)) this.#wish[name] = key === 'arrivals' ? told.get(key) : Number(told.get(key));
     }
@@ -76,6 +76,10 @@ export class Settings {
     document.cookie = this.cookies ? `profile=${value}; path=/; SameSite=Lax` : 'profile=; path=/; max-age=0';
   }
 
+  wants(name) {
+    return this.lanes?.includes(name) ?? true;
+  }
+
   written_interval() {
     return this.interval_ms < 1000 ? `${this.interval_ms} ms` : `${this.interval_ms / 1000} s`;
   }
@@ -102,7 +106,7 @@ export class Settings {
     if (feed.strips_upgrades) told.set('proxy', '1');
     if (this.cookies) told.set('cookies', this.cookies);
     if (this.conditional) told.set('304', '1');
-    if (this.lanes.length < MORE_LANES.length) told.set('lanes', this.lanes.join(','));
+    if (this.lanes) told.set('lanes', this.lanes.join(','));
     if (this.language) told.set('lang', this.language);
     if (page.shows_more()) told.set('more', '1');
     history.replaceState(null, '', `#${told}`);
@@ -204,10 +208,12 @@ export const part = {
       button(say('preset_polling'), () => settings.take(page, { interval_ms: 5000, conditional: true, cookies: 0, round_trip_ms: 0, feed: { updates_per_second: 0.1, arrivals: 'poisson', quote_bytes: 120 } }).catch(page.trouble), { id: 'preset-polling' }),
       button(say('preset_far'), () => settings.take(page, { interval_ms: 500, round_trip_ms: 150 }).catch(page.trouble), { id: 'preset-far' }),
     );
-    const boxes = MORE_LANES.filter((name) => page.lane(name)).map((name) => {
-      const box = element('input', { type: 'checkbox', id: `show-${name}`, checked: settings.lanes.includes(name) });
+    const more = page.lanes.filter(({ place }) => place.role === 'more').map(({ name }) => name);
+    const boxes = more.map((name) => {
+      const box = element('input', { type: 'checkbox', id: `show-${name}`, checked: settings.wants(name) });
       box.addEventListener('change', () => {
-        settings.lanes = MORE_LANES.filter((other) => (other === name ? box.checked : settings.lanes.includes(other)));
+        const wanted = more.filter((other) => (other === name ? box.checked : settings.wants(other)));
+        settings.lanes = wanted.length < more.length ? wanted : null;
         settings.show(page);
         page.start_again().catch(page.trouble);
       });

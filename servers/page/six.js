@@ -20,11 +20,8 @@ export async function measure(page) {
 
 export const part = {
   id: 'six-part',
+  needs_links: true,
   make(body, page) {
-    if (!page.feed.has_controls) {
-      body.append(element('p', {}, say('alone')));
-      return;
-    }
     const out = element('p', { id: 'six-result', 'aria-live': 'polite' });
     const go = button(say('six_go', STREAMS), async () => {
       go.disabled = true;

@@ -7,11 +7,8 @@ import { say } from '/page/say.js';
 
 export const part = {
   id: 'talk-part',
+  needs_links: true,
   make(body, page) {
-    if (!page.feed.has_controls) {
-      body.append(element('p', {}, say('alone')));
-      return;
-    }
     chat(body, page);
     body.append(element('h3', {}, say('echo_title')));
     echo(body, page);

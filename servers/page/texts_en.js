@@ -132,7 +132,6 @@ export const texts = {
   column_measured_from: 'measured',
   column_p50: 'p50',
   column_p90: 'p90',
-  column_p99: 'p99',
   column_largest: 'largest',
   omission_caption: 'The same requests, weighed in two ways',
   omission_sent: 'Two seconds of standstill, and the 90th percentile does not show it: one slow request among many fast ones.',

@@ -132,7 +132,6 @@ export const texts = {
   column_measured_from: '计时起点',
   column_p50: 'p50',
   column_p90: 'p90',
-  column_p99: 'p99',
   column_largest: '最大值',
   omission_caption: '同一批请求，两种算法',
   omission_sent: '停顿了两秒，第 90 百分位却看不出来：众多快请求中只有一个慢请求。',

@@ -72,11 +72,8 @@ async function look(page, root) {
 
 export const part = {
   id: 'wire-part',
+  needs_links: true,
   make(body, page) {
-    if (!page.feed.has_controls) {
-      body.append(element('p', {}, say('alone')));
-      return;
-    }
     const root = element('div', {});
     body.append(element('p', {}, say('wire_about')), key(say, LAYERS.slice(0, 5)), root);
     newest = new Map();

@@ -43,15 +43,15 @@ export function theory(kind, { interval_us, way_us, symbols, updates_per_second,
   if (kind === 'polling') {
     const changes = one * period_us;
     const wrong = 1 - (Math.exp(-one * way_us) * (1 - Math.exp(-changes))) / changes;
-    return { wrong: arrivals === 'poisson' ? wrong : null, delay_us: period_us / 2 + way_us, age_us: between + period_us / 2 + way_us, between_us: between };
+    return { wrong: arrivals === 'poisson' ? wrong : null, delay_us: period_us / 2 + way_us, age_us: between + period_us / 2 + way_us };
   }
   if (PUSHES.includes(kind)) {
-    return { wrong: arrivals === 'poisson' ? 1 - Math.exp(-one * way_us) : null, delay_us: way_us, age_us: between + way_us, between_us: between };
+    return { wrong: arrivals === 'poisson' ? 1 - Math.exp(-one * way_us) : null, delay_us: way_us, age_us: between + way_us };
   }
   if (kind === 'long-polling') {
     // What comes while an answer is on its way waits for the next question.
     const busy = all * 2 * way_us;
-    return { wrong: null, delay_us: way_us + (busy / (busy + Math.exp(-busy))) * way_us, age_us: null, between_us: between };
+    return { wrong: null, delay_us: way_us + (busy / (busy + Math.exp(-busy))) * way_us, age_us: null };
   }
   return null;
 }

@@ -1,5 +1,5 @@
 //! The teaching page: files that stand in the binary, the policy that they are served under, and what the page is told.
-//! It knows no feed and no server.
+//! It starts nothing and asks nobody.
 
 use std::sync::Arc;
 
@@ -87,6 +87,11 @@ pub enum Lane {
 /// The transports that have a lane.
 pub fn lanes() -> impl Iterator<Item = (Lane, Transport)> {
     Transport::ALL.into_iter().filter_map(|kind| Some((transports::lane(kind)?, kind)))
+}
+
+/// What it connects to besides: by name, over which transport, what for.
+pub fn extras() -> impl Iterator<Item = (&'static str, Transport, Role)> {
+    transports::EXTRAS.into_iter()
 }
 
 /// What the page is told: the feed, what it may change, and where to connect.

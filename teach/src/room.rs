@@ -86,15 +86,6 @@ struct Running {
     link: Link,
 }
 
-/// A server beside those of the lanes.
-const EXTRAS: [(&str, &str, Role); 5] = [
-    ("chat-socketio", "socketio", Role::Chat),
-    ("chat-websocket", "websocket", Role::Chat),
-    ("echo", "websocket", Role::Echo),
-    ("spare", "sse", Role::Spare),
-    ("stranger", "websocket", Role::Stranger),
-];
-
 impl Room {
     /// Starts all servers for a page at `own`, which others may call by the names in `allowed`.
     pub(crate) async fn open(
@@ -135,9 +126,9 @@ impl Room {
             }
         }
         let extra = page::lanes().count();
-        for (name, kind, role) in EXTRAS {
+        for (name, kind, role) in page::extras() {
             let index = if role == Role::Stranger { extra + 1 } else { extra };
-            room.add_door(name, kind, role, (servers[index].address(), Behind::Server(index)))?;
+            room.add_door(name, kind.name(), role, (servers[index].address(), Behind::Server(index)))?;
         }
         for (number, other) in others.iter().enumerate() {
             let name = format!("own-{}", number + 1);

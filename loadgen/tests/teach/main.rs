@@ -23,11 +23,14 @@ use lesson::{Lesson, Reader};
 async fn lanes_show_what_their_servers_count_and_polling_is_as_late_as_it_must_be() {
     let begun_ns = ticker::clock::now_ns();
     let lesson = Lesson::start(&["--updates-per-second", "40", "--seed", "7"]);
+    let started_ms = (ticker::clock::now_ns() - begun_ns) as f64 / 1e6;
     let mut reader = Reader::alone(&format!("{}#interval=500&more=1", lesson.url)).await;
-    // The first meaningful picture is due within five seconds, of which the browser's own start takes a part.
-    let shown = Duration::from_nanos(ticker::clock::now_ns() - begun_ns);
-    let since_navigation = reader.run("return performance.now()").await.as_f64().unwrap();
-    assert!(since_navigation < 5_000.0, "{since_navigation} ms, {shown:?} with the browser's start");
+    // The first meaningful picture is due within five seconds; how long a browser takes to start is not ours.
+    let shown_ms = reader.run("return performance.now()").await.as_f64().unwrap();
+    assert!(
+        started_ms + shown_ms < 5_000.0,
+        "{started_ms} ms until the program listened, {shown_ms} ms from there"
+    );
     sleep(Duration::from_secs(10)).await;
     // While a quote is on its way one side has counted it and the other has not: at rest both are the same.
     let same = r#"
@@ -52,22 +55,22 @@ async fn lanes_show_what_their_servers_count_and_polling_is_as_late_as_it_must_b
     let names = ["polling", "long-polling", "sse", "websocket", "socketio", "webtransport"];
     for lane in names {
         let (count, seconds) = (figure(lane, "quotes"), figure(lane, "seconds"));
-        assert!(count > 200.0 && count < 48.0 * (seconds + 2.0), "{lane}: {count} in {seconds} s");
+        assert!(count > 300.0 && count < 48.0 * (seconds + 2.0), "{lane}: {count} in {seconds} s");
         assert!(figure(lane, "bytes_per_quote") > 120.0, "{lane}: {figures:#}");
         assert!(quotes[lane].as_f64().unwrap() <= count, "{lane}: {quotes}");
     }
     // A quote waits half of the interval on average; the request and a busy machine add to it.
     let delay_ms = figure("polling", "delay_us") / 1e3;
-    assert!((240.0..350.0).contains(&delay_ms), "{delay_ms} ms");
+    assert!((245.0..350.0).contains(&delay_ms), "{delay_ms} ms");
     // The age of what is shown: P/2 and the mean time between quotes, 250 and 25 ms.
     let age_ms = figure("polling", "age_us") / 1e3;
     assert!((262.0..380.0).contains(&age_ms), "{age_ms} ms");
     // A symbol changes 5 times a second: 1 - (1 - exp(-2.5)) / 2.5.
     let wrong = figure("polling", "wrong");
-    assert!((0.57..0.77).contains(&wrong), "{wrong}");
+    assert!((0.57..0.75).contains(&wrong), "{wrong}");
     for lane in &names[1..] {
         let late = figure(lane, "delay_us") / 1e3;
-        assert!(late < delay_ms / 3.0 && figure(lane, "wrong") < wrong / 2.0, "{lane}: {figures:#}");
+        assert!(late < delay_ms / 3.0 && figure(lane, "wrong") < wrong / 3.0, "{lane}: {figures:#}");
     }
     for lane in ["sse", "websocket", "socketio"] {
         assert!(figure(lane, "requests") == 1.0, "{lane}: {figures:#}");

@@ -27,7 +27,7 @@ use ticker::Transport;
 use crate::{
     app::App,
     direct::{Answer, Request, Then},
-    page::Lane,
+    page::{Lane, Role},
     selection::Selection,
 };
 
@@ -66,6 +66,15 @@ pub(crate) fn lane(transport: Transport) -> Option<Lane> {
         Transport::Ndjson | Transport::Grpc => None,
     }
 }
+
+/// What the teaching page connects to besides its lanes: by name, over which transport, what for.
+pub(crate) const EXTRAS: [(&str, Transport, Role); 5] = [
+    ("chat-socketio", Transport::SocketIo, Role::Chat),
+    ("chat-websocket", Transport::WebSocket, Role::Chat),
+    ("echo", Transport::WebSocket, Role::Echo),
+    ("spare", Transport::Sse, Role::Spare),
+    ("stranger", Transport::WebSocket, Role::Stranger),
+];
 
 /// Answers a request of the direct engine. `None` where it has no part in it, or where it would be refused: then the
 /// routes answer.

@@ -4,6 +4,8 @@
 //! Rooms are symbols: a client is in the rooms it asked for, or in the room of all. Each client has a task that reads
 //! the log with a cursor of its own and emits what its rooms hold. The library's own way, one `io.to(room).emit(…)`
 //! for everybody, drops what does not fit a client's buffer and does not say whose: quotes would be missing silently.
+//!
+//! The chat has a namespace of its own; what is said in it is `chat`'s business.
 
 use std::{sync::Arc, time::Duration};
 
@@ -79,8 +81,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     app.tasks.spawn(end_with(Arc::clone(app), io, tracker.clone()));
     let serve = async move |State(app): State<Arc<App>>, mut request: Request| -> Response {
         app.counters(Transport::SocketIo).request();
-        // What a page of another origin may read of polls is decided by its browser, and no header of ours allows
-        // any; a WebSocket it would just open.
+        // What a page of another origin may read of polls is decided by its browser, and the routes allow only those that
+        // the settings name; a WebSocket it would just open.
         if !is_welcome(&app, &request) {
             return refuse(StatusCode::FORBIDDEN, "this origin may not open a session here");
         }
