@@ -86,7 +86,7 @@ export const texts = {
   reproduce_without: 'Without what loadgen run does not emulate yet, or leaves to other scenarios: the added round trip, the old proxy, this page\'s cookies, HTTP/2.',
   cost_class: 'The counters are the whole class\'s: no figure for one user.',
   honest_was_hidden: 'no: the tab was hidden since the lanes started',
-  reproduce: 'The same from the command line:',
+  reproduce: 'The same from the command line (its request heads are of the profile "browser", which may be shorter than yours):',
   layers_title: 'What a quote cost, by layer',
   layers_encrypted: 'encrypted: the layers cannot be told apart from outside',
   layers_sealed: 'sealed by QUIC: nothing to tell apart from outside',

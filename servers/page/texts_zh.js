@@ -86,7 +86,7 @@ export const texts = {
   reproduce_without: '不包含 loadgen run 尚不模拟、或由其他场景测量的部分：附加往返时延、老式代理、本页的 Cookie、HTTP/2。',
   cost_class: '计数属于全班：无法给出单个用户的数字。',
   honest_was_hidden: '否：通道启动以来标签页曾被隐藏',
-  reproduce: '用命令行复现：',
+  reproduce: '用命令行复现（其请求首部取自 browser 配置，可能比你的浏览器短）：',
   layers_title: '每条报价的开销，按层划分',
   layers_encrypted: '已加密：从外部无法区分各层',
   layers_sealed: '已由 QUIC 加密封装：从外部无法区分各层',
