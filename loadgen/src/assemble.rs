@@ -7,7 +7,7 @@ use measurement::{
     recorder::Recording,
     result::{
         Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
-        ScheduleReport, Status, Steady, Trial,
+        ScheduleReport, SlowReaders, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };
@@ -17,7 +17,7 @@ use crate::{
     crew::Sizes,
     judged, kernel_memory,
     peers::{self, Lesson},
-    plan::{Deflate, Http, VariantPlan, Workload},
+    plan::{Deflate, Http, VariantPlan},
     process::{Cores, Usage},
     socket::Books,
     target::stats::Stats,
@@ -36,6 +36,8 @@ pub struct Evidence {
     pub marks: Marks,
     /// The server before its first connection.
     pub before: Option<Usage>,
+    /// The server when all clients have gone.
+    pub after: Option<Usage>,
     /// The whole machine, from before the first connection to after the last.
     pub machine: Machine,
     /// The server's counters after its last connection; `None` if it could not be asked.
@@ -73,7 +75,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     let scheduled = recording.frame().seqs();
     let scheduled = scheduled.end - scheduled.start;
     // A cut window is not the one that the server counts for, and of what clients publish it knows nothing.
-    let publishes = complete && variant.workload == Workload::Ticker;
+    let publishes = complete && variant.workload.server_publishes();
     let counted = evidence.last_stats.as_ref().filter(|_| publishes).map(|stats| stats.published_in_window);
     let window_s = (evidence.window_ns.end - evidence.window_ns.start) as f64 / 1e9;
     let mut trial = Trial {
@@ -102,10 +104,11 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if let Some(lesson) = &evidence.learned {
         peers::withhold(&mut trial, lesson);
     }
-    if variant.workload == Workload::Echo {
+    if variant.workload.clients_publish() {
         of_clients(&mut trial, variant, recording);
     }
     trial.closing = closing(found);
+    trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);
     explain_nulls(&mut trial, evidence);
     trial.sockets = judged::sockets(found, evidence.last_stats.as_ref());
@@ -131,6 +134,8 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.inter_arrival = sums.inter_arrival.finish(distinct);
     trial.response_time = sums.response.finish(polls);
     trial.action_lag = sums.action_lag.finish(sums.action_lag.count());
+    trial.reconnect = sums.reconnect.finish(sums.reconnect.count());
+    trial.reconnect_to_fresh = sums.fresh.finish(sums.fresh.count());
     trial.rearm_gap = sums.rearm.finish(sums.rearm.count());
     trial.connect = sums.connect.finish(sums.connect.count());
     trial.first_update = sums.first_update.finish(sums.first_update.count());
@@ -151,13 +156,24 @@ fn of_clients(trial: &mut Trial, variant: &VariantPlan, recording: &Recording) {
     let screens = ["per_symbol", "whole_screen", "reflection_delay", "trace", "first_update"];
     let server = ["publisher_lag", "updates.generated"];
     for (fields, why) in [
-        (screens.as_slice(), "the workload is echo: clients get back what they said"),
-        (&server, "the workload is echo: the clients publish, see action_lag"),
+        (screens.as_slice(), "the clients publish, and get back what they said themselves"),
+        (&server, "the clients publish, see action_lag"),
     ] {
         for field in fields {
             trial.unavailable.insert((*field).to_owned(), why.to_owned());
         }
     }
+}
+
+/// What slow readers had of what was published: where they stand is known of each only as a sum.
+fn slow_readers(found: &Found, last: Option<&Stats>) -> Option<SlowReaders> {
+    let slow = found.slow;
+    let published = last?.published * slow.clients;
+    (slow.clients > 0).then(|| SlowReaders {
+        expected: published.saturating_sub(slow.expected),
+        pending: published.saturating_sub(slow.pending),
+        ..slow
+    })
 }
 
 /// Connections with a close handshake tell how they ended.
@@ -184,7 +200,7 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let (received, sent) = phases.measure;
     let heartbeat_s = conditions::HEARTBEAT.as_secs_f64();
     // Clients that are pushed to send nothing in the window but answers to heartbeats.
-    let answers = sent.transport_framing > 0 && variant.workload == Workload::Ticker;
+    let answers = sent.transport_framing > 0 && variant.workload.server_publishes();
     let beats = variant.load.measure >= conditions::HEARTBEAT || answers;
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
@@ -353,6 +369,8 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         server.publisher_cpu_seconds =
             Some(last.publisher_cpu_ns.saturating_sub(first.publisher_cpu_ns) as f64 / 1e9);
         let idle = evidence.before.as_ref();
+        server.rss_start_bytes = idle.map(|idle| idle.rss_bytes);
+        server.rss_end_bytes = evidence.after.as_ref().map(|after| after.rss_bytes);
         server.rss_per_client_bytes =
             idle.map(|idle| last.rss_bytes.saturating_sub(idle.rss_bytes) as f64 / clients);
         if let (Some(first), Some(last)) = (from.syscalls, to.syscalls) {
@@ -383,7 +401,9 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         trial.unavailable.insert(field.to_owned(), reason.to_owned());
     };
     because("floor", "no floor test was run beside this trial");
-    because("reconnect_to_fresh", "no connection was cut on purpose");
+    if trial.reconnect_to_fresh.is_none() {
+        because("reconnect_to_fresh", "no connection was cut on purpose");
+    }
     because("loadgen.allocations_per_update", "only the server's heap is watched");
     if let Some(why) = &evidence.marks.uncounted {
         because("server.syscalls_per_update", why);

@@ -157,6 +157,20 @@ impl Endpoint {
         Self { sources, ..self }
     }
 
+    /// The same server, by way of another address; what it is called stays, but for one that is called by its address.
+    pub fn go_through(&mut self, address: SocketAddr, quic: Option<SocketAddr>) {
+        if self.authority == self.address.to_string() {
+            self.authority = address.to_string();
+        }
+        self.address = address;
+        if let (Some(mine), Some(address)) = (&mut self.quic, quic) {
+            if mine.authority == mine.address.to_string() {
+                mine.authority = address.to_string();
+            }
+            mine.address = address;
+        }
+    }
+
     /// The same server, at each transport's own path.
     pub fn without_path(&self) -> Self {
         Self { path: None, ..self.clone() }

@@ -20,6 +20,7 @@ pub mod kernel_memory;
 pub mod ledger;
 pub mod live;
 pub mod machine;
+pub mod network;
 pub mod pacer;
 pub mod pairs;
 pub mod peers;

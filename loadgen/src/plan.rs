@@ -9,13 +9,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ticker::{Engine, FeedSettings, Transport};
 
+pub mod link;
 pub mod options;
 pub mod peer;
+pub mod workload;
 
 pub use options::{
     Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode, TransportOptions,
 };
+pub use link::Link;
 use peer::Peer;
+pub use workload::Workload;
+use workload::{SlowReaders, Storm};
 
 /// A run: every variant, `trials` times each.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +72,15 @@ pub struct VariantPlan {
     pub feed: FeedSettings,
     /// Somebody else's server; without it the reference server is measured.
     pub peer: Option<Peer>,
+    /// The emulated network; without it, this machine's loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// All clients connect again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm: Option<Storm>,
+    /// Some clients do not keep up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<SlowReaders>,
     /// How clients come and how long they stay.
     pub load: Load,
     /// The name of the header profile: `minimal`, `browser`, `authenticated` or `own`.
@@ -105,39 +119,20 @@ impl VariantPlan {
     /// How clients are spread that publish themselves.
     pub fn phases(&self) -> Option<Phases> {
         let period_ns = (1e9 / self.feed.updates_per_second) as u64;
-        (self.workload == Workload::Echo).then_some(Phases { clients: self.load.clients, period_ns })
+        self.workload.clients_publish().then_some(Phases { clients: self.load.clients, period_ns })
     }
 
     /// How long after the window the last quote may still be on its way.
     pub fn drain(&self) -> Duration {
         let begins = self.phases().map_or(0, |phases| phases.period_ns);
-        crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins)
+        let link = self.link.as_ref().map_or(Duration::ZERO, Link::drain);
+        crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins) + link
     }
 
     /// The measure phase, in nanoseconds after t0.
     pub fn window_ns(&self) -> std::ops::Range<u64> {
         let from = self.load.warmup.as_nanos() as u64;
         from..from + self.load.measure.as_nanos() as u64
-    }
-}
-
-/// What clients and server do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Workload {
-    /// The server publishes the feed to all clients.
-    #[default]
-    Ticker,
-    /// Each client publishes the feed, beginning at a time of its own, and the server sends back what it says.
-    Echo,
-}
-
-impl Workload {
-    /// Every word of a scenario file and what it stands for.
-    pub const WORDS: &[(&str, Self)] = &[("ticker", Self::Ticker), ("echo", Self::Echo)];
-
-    fn is_ticker(&self) -> bool {
-        *self == Self::Ticker
     }
 }
 

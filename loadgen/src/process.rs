@@ -65,6 +65,11 @@ pub fn usage_of(pids: impl IntoIterator<Item = u32>) -> Option<Usage> {
 }
 
 impl Usage {
+    /// Without a thread's processor time that stands for something else.
+    pub fn without(self, cpu_ns: u64) -> Self {
+        Self { cpu_ns: self.cpu_ns.saturating_sub(cpu_ns), ..self }
+    }
+
     /// Adds another process's; peaks of memory may have been at different instants.
     fn add(&mut self, other: &Self) {
         self.cpu_ns += other.cpu_ns;

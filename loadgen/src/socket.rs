@@ -21,6 +21,7 @@ use wire::{Bodies, Connection};
 use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
 
 mod books;
+mod slow;
 pub(crate) mod flow;
 mod side;
 
@@ -28,6 +29,7 @@ pub use books::Books;
 pub(crate) use books::Witness;
 pub use flow::Unit;
 use side::Side;
+use slow::{PIECE, SLOW_BUFFER, Slowness};
 
 /// How long a closing connection may wait for the other end's last bytes.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
@@ -48,6 +50,8 @@ struct Tap {
 pub struct Socket {
     stream: RefCell<Stream>,
     tap: RefCell<Tap>,
+    /// Where it reads slowly on purpose.
+    slow: Option<RefCell<Slowness>>,
     timeline: Rc<Timeline>,
 }
 
@@ -56,11 +60,15 @@ impl Socket {
     pub async fn connect(
         endpoint: &Endpoint,
         timeline: Rc<Timeline>,
-        http: Http,
+        (http, slow): (Http, Option<u32>),
         bodies: Bodies,
     ) -> io::Result<Rc<Self>> {
         let began = timeline.phase(clock::now_ns());
         let stream = endpoint.connect(http).await?;
+        if slow.is_some() {
+            // The kernel must not read for it.
+            socket2::SockRef::from(stream.tcp()).set_recv_buffer_size(SLOW_BUFFER)?;
+        }
         let tap = Tap {
             scanner: match http {
                 Http::H1 => Connection::http1(),
@@ -71,7 +79,12 @@ impl Socket {
             up: Side::new(),
             witness: Witness::new(began),
         };
-        let socket = Rc::new(Self { stream: RefCell::new(stream), tap: RefCell::new(tap), timeline });
+        let socket = Rc::new(Self {
+            stream: RefCell::new(stream),
+            tap: RefCell::new(tap),
+            slow: slow.map(|rate| RefCell::new(Slowness::new(rate))),
+            timeline,
+        });
         socket.account_below(0, 0);
         Ok(socket)
     }
@@ -215,6 +228,20 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(slow) = &self.0.slow
+            && self.0.timeline.phase(clock::now_ns()) < Phase::Drain
+        {
+            ready!(slow.borrow_mut().poll_turn(cx));
+            let mut piece = [0; PIECE];
+            let mut piece = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, &mut piece))?;
+            let read = &piece.filled()[..piece.filled().len().min(buf.remaining())];
+            slow.borrow_mut().read(read.len());
+            buf.put_slice(read);
+            if read.is_empty() { self.ended() } else { self.received(read) }
+            self.0.account_below(0, read.len());
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let room = buf.remaining() > 0;
         let result = Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf);

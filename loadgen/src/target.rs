@@ -100,7 +100,7 @@ impl Target {
     pub fn place(&self) -> Where {
         match self {
             Self::Reference(reference) => reference.place.clone(),
-            Self::Peer(peer) => Where::Peer { port: peer.port },
+            Self::Peer(peer) => Where::Peer { port: peer.port, through: None },
         }
     }
 

@@ -44,6 +44,11 @@ impl Timeline {
         *self.bytes_by_second.borrow_mut() = vec![0; seconds as usize];
     }
 
+    /// When the feed started; `None` until it has.
+    pub fn t0_ns(&self) -> Option<u64> {
+        Some(self.t0_ns.get()).filter(|t0_ns| *t0_ns != u64::MAX)
+    }
+
     /// So many bytes came and went at `at_ns`.
     #[inline]
     pub fn moved(&self, at_ns: u64, received: u64, sent: u64) {

@@ -18,7 +18,9 @@ use crate::{
     events::{Event, Listener},
     judged,
     kernel_memory::{self, Reading},
-    machine, peers,
+    machine,
+    network::Network,
+    peers,
     plan::VariantPlan,
     process::{Cores, Usage},
     sources::Sources,
@@ -96,7 +98,18 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let syscalls = target.syscalls();
     let machine = Counters::now();
     let sizes = Sizes::of(variant, &machine::limits());
-    let mut course = match Course::start(variant, setting, &target, &sizes).await {
+    let network = match &variant.link {
+        Some(link) => match Network::start(link, &target.endpoint(), &setting.cores.loadgen) {
+            Ok(network) => Some(network),
+            Err(error) => {
+                let _ = target.stop().await;
+                let error = format!("failed to start the emulated network: {error}");
+                return assemble::failed(variant, started_at, error);
+            }
+        },
+        None => None,
+    };
+    let mut course = match Course::start(variant, setting, (&target, network), &sizes).await {
         Ok(course) => course,
         Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
@@ -117,6 +130,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     };
     let machine = Counters::now().since(&machine);
     let last_stats = if dead { None } else { settled(&target, variant.load.clients).await };
+    let after = if dead { None } else { target.usage() };
     let after_clock = if dead { None } else { target.exchange().await.ok() };
     let stopped = if dead { Ok(()) } else { target.stop().await };
     let error =
@@ -145,7 +159,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     };
     let cores = setting.cores.clone();
     let evidence =
-        Evidence { marks, before, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
+        Evidence { marks, before, after, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 
@@ -198,11 +212,12 @@ pub struct Mark {
 }
 
 impl Mark {
-    async fn read(target: &Target, crew: &Crew, syscalls: Option<&Syscalls>) -> Self {
+    async fn read(target: &Target, course: &Course, syscalls: Option<&Syscalls>) -> Self {
+        let network_ns = course.network.as_ref().map_or(0, Network::cpu_ns);
         Self {
             at_ns: clock::now_ns(),
             server: target.usage(),
-            loadgen: crew.usage(),
+            loadgen: course.crew.usage().map(|usage| usage.without(network_ns)),
             stats: target.stats().await,
             syscalls: syscalls.and_then(Syscalls::read),
             machine: Counters::now(),
@@ -215,6 +230,7 @@ struct Course {
     variant: Arc<VariantPlan>,
     frame: Frame,
     crew: Crew,
+    network: Option<Network>,
     started_ns: u64,
     t0_ns: Option<u64>,
 }
@@ -224,11 +240,15 @@ impl Course {
     async fn start(
         variant: &Arc<VariantPlan>,
         setting: &Setting<'_>,
-        target: &Target,
+        (target, network): (&Target, Option<Network>),
         sizes: &Sizes,
     ) -> Result<Self, CrewError> {
         let frame = crew::frame(variant).map_err(|error| CrewError::Threads(std::io::Error::other(error)))?;
-        let endpoint = target.endpoint().from_sources(Sources::new(sizes.sources, 0));
+        let (mut endpoint, mut place) = (target.endpoint(), target.place());
+        if let Some(network) = &network {
+            (endpoint, place) = (network.in_front_of(endpoint), network.place(place));
+        }
+        let endpoint = endpoint.from_sources(Sources::new(sizes.sources, 0));
         let job = Job {
             variant: Arc::clone(variant),
             seed: setting.seed,
@@ -241,9 +261,9 @@ impl Course {
             core: None,
             watched: setting.listener.watches(),
         };
-        let crew = Crew::start(&job, &target.place(), &setting.cores.loadgen, sizes).await?;
+        let crew = Crew::start(&job, &place, &setting.cores.loadgen, sizes).await?;
         let variant = Arc::clone(variant);
-        Ok(Self { variant, frame, crew, started_ns: clock::now_ns(), t0_ns: None })
+        Ok(Self { variant, frame, crew, network, started_ns: clock::now_ns(), t0_ns: None })
     }
 
     fn sum(&self, read: impl Fn(&Live) -> u64) -> u64 {
@@ -273,15 +293,19 @@ impl Course {
         let t0_ns = clock::now_ns() + (LEAD + LEAD_OF_EACH * others).as_nanos() as u64;
         target.publish(setting.anchor, t0_ns, &window).await?;
         self.t0_ns = Some(t0_ns);
+        if let Some(network) = &self.network {
+            network.begin(t0_ns + window.start);
+        }
         self.crew.announce(Stage::Run { t0_ns }).await?;
         self.wait(target, setting, Phase::WarmUp, t0_ns + window.start, |_| false).await?;
-        marks.from = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
+        marks.from = Some(Mark::read(target, self, marks.syscalls.as_ref()).await);
         self.wait(target, setting, Phase::Measure, t0_ns + window.end, |_| false).await?;
-        marks.to = Some(Mark::read(target, &self.crew, marks.syscalls.as_ref()).await);
+        marks.to = Some(Mark::read(target, self, marks.syscalls.as_ref()).await);
         let drain = self.variant.drain().as_nanos() as u64;
         let seqs = self.frame.seqs();
+        let slow = self.variant.slow.map_or(0, |slow| slow.clients);
         let expected: u64 =
-            (0..self.variant.load.clients).map(|client| self.frame.wanted(client, &seqs)).sum();
+            (0..self.variant.load.clients - slow).map(|client| self.frame.wanted(client, &seqs)).sum();
         // How much somebody else's feed holds nobody knows: the whole drain is waited for.
         let known = self.variant.peer.is_none();
         let all_here = move |course: &Self| known && course.delivered() >= expected;

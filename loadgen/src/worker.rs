@@ -14,6 +14,7 @@ use std::{
 };
 
 use measurement::{
+    result::SlowReaders,
     recorder::{Frame, Recorder, Recording},
     tape::Tape,
     validity::Exhausted,
@@ -170,6 +171,8 @@ pub struct Found {
     pub exhausted: Exhausted,
     /// Close frames of the server by their code.
     pub closes: BTreeMap<u16, u64>,
+    /// What slow readers have; `expected` and `pending` are sums of where they began and stand.
+    pub slow: SlowReaders,
 }
 
 impl Found {
@@ -195,6 +198,7 @@ impl Found {
             tapes: Vec::new(),
             exhausted: notes.exhausted,
             closes: notes.closes,
+            slow: SlowReaders::default(),
         }
     }
 
@@ -211,6 +215,12 @@ impl Found {
         self.reconnected += other.reconnected;
         self.tapes.extend(other.tapes);
         self.exhausted.merge(other.exhausted);
+        self.slow.clients += other.slow.clients;
+        self.slow.expected += other.slow.expected;
+        self.slow.received += other.slow.received;
+        self.slow.skipped += other.slow.skipped;
+        self.slow.pending += other.slow.pending;
+        self.slow.disconnected += other.slow.disconnected;
         for (code, count) in other.closes {
             *self.closes.entry(code).or_default() += count;
         }
@@ -254,6 +264,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         books: RefCell::default(),
         unsocketed_payload: Cell::default(),
         notes: RefCell::default(),
+        slow: Cell::default(),
         closing_from_ns: Cell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
@@ -273,6 +284,8 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
             index,
             worker: Rc::clone(&worker),
             seen: RefCell::default(),
+            before: Cell::default(),
+            slow: Cell::default(),
         }));
     }
     follow(&worker, &mut stage).await;
@@ -293,6 +306,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let found = Found::of(recorder, &worker.timeline, books, worker.notes.into_inner(), &worker.live);
     Ok(Found {
         unsocketed_payload: worker.unsocketed_payload.get(),
+        slow: worker.slow.get(),
         tapes: worker.tape.map(RefCell::into_inner).into_iter().collect(),
         ..found
     })
@@ -357,6 +371,8 @@ pub struct Worker {
     books: RefCell<Books>,
     unsocketed_payload: Cell<[u64; 4]>,
     notes: RefCell<Notes>,
+    /// What slow readers have.
+    slow: Cell<SlowReaders>,
     /// When the first client heard that the trial closes.
     closing_from_ns: Cell<Option<u64>>,
 }

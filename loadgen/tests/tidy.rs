@@ -95,7 +95,7 @@ fn dependencies_point_one_way() {
         ("measurement", &["ticker"]),
         ("servers", &["ticker", "wire"]),
         ("teach", &["ticker", "wire", "relay", "servers"]),
-        ("loadgen", &["ticker", "wire", "measurement", "servers", "teach", "reports"]),
+        ("loadgen", &["ticker", "wire", "relay", "measurement", "servers", "teach", "reports"]),
         ("reports", &["measurement"]),
     ];
     for (name, allowed) in allowed {

@@ -38,6 +38,7 @@ struct Client {
     delay_sum_ns: u128,
     delays: u64,
     waits_for_first_since_ns: Option<u64>,
+    waits_for_fresh_since_ns: Option<u64>,
     last_message_ns: Option<u64>,
 }
 
@@ -95,6 +96,10 @@ pub struct Sums {
     pub close: Durations,
     /// From an answer to the next question of a client that asks again at once.
     pub rearm: Durations,
+    /// From the beginning of a connection that takes an earlier one's place to its stream.
+    pub reconnect: Durations,
+    /// From a connection's planned end to the first update due after it.
+    pub fresh: Durations,
     /// Integrals of staleness.
     pub staleness: Staleness,
     /// Rows by second.
@@ -122,6 +127,7 @@ impl Recorder {
             delay_sum_ns: 0,
             delays: 0,
             waits_for_first_since_ns: None,
+            waits_for_fresh_since_ns: None,
             last_message_ns: None,
         };
         let sums = Sums {
@@ -135,6 +141,8 @@ impl Recorder {
             first_update: Durations::default(),
             close: Durations::default(),
             rearm: Durations::default(),
+            reconnect: Durations::default(),
+            fresh: Durations::default(),
             staleness: Staleness::default(),
             series: Series::new(frame.window.end - frame.window.start),
             slices: Slices::new(frame.window.end - frame.window.start),
@@ -189,6 +197,22 @@ impl Recorder {
         self.clients[client].waits_for_first_since_ns = Some(at_ns);
     }
 
+    /// A client's connection ends by plan, to be opened again.
+    pub fn cut_off(&mut self, client: usize, at_ns: u64) {
+        self.clients[client].waits_for_fresh_since_ns = Some(at_ns);
+    }
+
+    /// A client's stream stands again; it began to connect at `from_ns`.
+    pub fn reconnected(&mut self, from_ns: u64, at_ns: u64) {
+        self.sums.reconnect.record(at_ns.saturating_sub(from_ns));
+    }
+
+    /// The newest sequence number that a client has or knows to have been skipped; `None` before its first message.
+    pub fn newest(&self, client: usize) -> Option<u64> {
+        let log = &self.clients[client].log;
+        log.subscribed_after().map(|after| after.max(log.newest()))
+    }
+
     /// A snapshot up to sequence number `last` with the quotes `seqs`: shown, but not a delivery.
     pub fn snapshot(&mut self, client: usize, last: u64, seqs: impl Iterator<Item = u64>, at_ns: u64) {
         let at = self.own_offset(client, at_ns);
@@ -233,6 +257,7 @@ impl Recorder {
         }
         let delay = own.saturating_sub(due);
         self.note_first(client, at_ns);
+        self.note_fresh(client, due, (at_ns, own));
         if self.frame.window.contains(&at) {
             let at_ns = at - self.frame.window.start;
             self.sums.series.delivered(at_ns, delay);
@@ -249,6 +274,16 @@ impl Recorder {
             self.sums.publisher_lag_us[(seq - self.seqs.start) as usize] = lag_us + 1;
         }
         reception
+    }
+
+    /// The first update due after a connection's end has come. `at` is the receipt on the clock and after the client's t0.
+    fn note_fresh(&mut self, client: usize, due: u64, (at_ns, own): (u64, u64)) {
+        let state = &mut self.clients[client];
+        let Some(since_ns) = state.waits_for_fresh_since_ns else { return };
+        if (at_ns + due).saturating_sub(own) > since_ns {
+            state.waits_for_fresh_since_ns = None;
+            self.sums.fresh.record(at_ns.saturating_sub(since_ns));
+        }
     }
 
     /// One quote of a snapshot that is still to end with [`Self::snapshot`].

@@ -12,6 +12,7 @@ use serde_json::Value;
 mod bytes;
 mod closing;
 mod findings;
+mod link;
 mod memory;
 mod sockets;
 mod staleness;
@@ -19,6 +20,7 @@ mod staleness;
 pub use bytes::{Bytes, Counted, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWay, QuicWays, Steady};
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
+pub use link::LinkModel;
 pub use memory::KernelMemory;
 pub use sockets::{SocketOptions, Sockets};
 pub use staleness::{Age, Mean, PerSymbol, TimeWeighted, VersionLag, WholeScreen};
@@ -110,6 +112,9 @@ pub struct Variant {
     pub model: Model,
     /// Clients asked for.
     pub clients: u64,
+    /// The emulated network; null for this machine's loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkModel>,
     /// In the order in which they were run.
     pub trials: Vec<Trial>,
     /// Dotted metric name -> summary over the trials.
@@ -208,7 +213,13 @@ pub struct Trial {
     /// How connections that have a close handshake ended.
     #[serde(default)]
     pub closing: Option<Closing>,
-    /// From a fault's end to the first update due after it.
+    /// Connections that take an earlier one's place: from the beginning to the established stream.
+    #[serde(default)]
+    pub reconnect: Option<Histogram>,
+    /// Clients that do not keep up by plan; they are in no other count of updates.
+    #[serde(default)]
+    pub slow_readers: Option<SlowReaders>,
+    /// From a connection's planned end, or a fault's, to the first update due after it.
     pub reconnect_to_fresh: Option<Histogram>,
     /// Requests of the measure phase; null for pure push.
     pub requests: Option<Requests>,
@@ -371,6 +382,23 @@ pub struct Requests {
     pub useless_share: f64,
 }
 
+/// Clients that read slowly by plan. `expected = received + skipped + pending`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlowReaders {
+    /// How many.
+    pub clients: u64,
+    /// Updates published from their subscription on, over all of them.
+    pub expected: u64,
+    /// Of these, received one by one.
+    pub received: u64,
+    /// Of these, left out by the server in favour of a snapshot that was newer, as it said.
+    pub skipped: u64,
+    /// Of these, not on the way any more when they closed, with nothing newer received.
+    pub pending: u64,
+    /// Whose connection the server ended.
+    pub disconnected: u64,
+}
+
 /// Cost of one side in the measure phase: of its process, or of all of them together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Process {
@@ -384,6 +412,12 @@ pub struct Process {
     pub rss_bytes: Option<u64>,
     /// Largest resident set so far.
     pub rss_peak_bytes: Option<u64>,
+    /// Resident set before the first connection (server only).
+    #[serde(default)]
+    pub rss_start_bytes: Option<u64>,
+    /// Resident set when all clients had gone (server only).
+    #[serde(default)]
+    pub rss_end_bytes: Option<u64>,
     /// Growth of the resident set per client, the server's from before the first connection, fresh generator processes' from
     /// before they knew their clients; user memory, the kernel's is apart.
     pub rss_per_client_bytes: Option<f64>,

@@ -27,7 +27,7 @@ const MOST_CLIENTS: usize = 1_000;
 /// Takes datagrams for ever.
 pub(crate) async fn relay(front: Arc<UdpSocket>, watched: watch::Receiver<State>) {
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
-    let mut generation = 0;
+    let (mut generation, mut draws) = (0, 0);
     let mut buffer = vec![0; LONGEST];
     loop {
         // What the kernel reports here is the fate of an earlier datagram.
@@ -37,7 +37,7 @@ pub(crate) async fn relay(front: Arc<UdpSocket>, watched: watch::Receiver<State>
             generation = state.generation;
             backs.clear();
         }
-        if state.is_down {
+        if state.is_down || state.is_frozen {
             continue;
         }
         // Who alone holds a port's socket here has been left by its answers' task.
@@ -49,7 +49,9 @@ pub(crate) async fn relay(front: Arc<UdpSocket>, watched: watch::Receiver<State>
             backs.insert(client, back);
         }
         let bytes = buffer[..read].to_vec();
-        later(state.link.delay, Arc::clone(&backs[&client]), bytes, None);
+        draws += 1;
+        let delay = Duration::from_nanos(state.link.delay_ns(u64::from(client.port()), draws));
+        later(delay, Arc::clone(&backs[&client]), bytes, None);
     }
 }
 
@@ -72,19 +74,21 @@ async fn answers(
 ) {
     let generation = watched.borrow().generation;
     // When a slow link has moved what went before.
-    let mut free_ns = 0;
+    let (mut free_ns, mut draws) = (0, 0);
     let mut buffer = vec![0; LONGEST];
     while let Ok(Ok(read)) = timeout(SILENCE, back.recv(&mut buffer)).await {
         let state = *watched.borrow();
         if state.generation != generation {
             return;
         }
-        if !state.is_down {
+        if !state.is_down && !state.is_frozen {
             let now_ns = clock::now_ns();
             let taken = state.link.down_bytes_per_second.map(|rate| read as f64 / f64::from(rate));
             free_ns = free_ns.max(now_ns) + taken.map_or(0, |seconds| (seconds * 1e9) as u64);
             let held = Duration::from_nanos(taken.map_or(0, |_| free_ns - now_ns));
-            later(state.link.delay + held, Arc::clone(&front), buffer[..read].to_vec(), Some(client));
+            draws += 1;
+            let delay = Duration::from_nanos(state.link.delay_ns(!u64::from(client.port()), draws));
+            later(delay + held, Arc::clone(&front), buffer[..read].to_vec(), Some(client));
         }
     }
 }

@@ -35,6 +35,13 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Link {
     /// From one end to the other; a round trip takes it twice.
     pub delay: Duration,
+    /// Up to so much more, drawn evenly for each piece of bytes; pieces do not overtake each other.
+    pub jitter: Duration,
+    /// What the opening of a connection takes before its first byte goes up: TCP's handshake is one round trip (RFC 9293
+    /// section 3.5), which a relay's listener answers at once.
+    pub opening: Duration,
+    /// Most bytes a second from client to server; `None` for as many as come.
+    pub up_bytes_per_second: Option<u32>,
     /// Most bytes a second from server to client; `None` for as many as come.
     pub down_bytes_per_second: Option<u32>,
     /// Whether requests lose their `Upgrade` on the way, as they do in a proxy that does not know what it asks for: the
@@ -90,6 +97,8 @@ struct State {
     generation: u64,
     /// Whether new ones are.
     is_down: bool,
+    /// Whether what is under way stays there.
+    is_frozen: bool,
 }
 
 impl Relay {
@@ -122,7 +131,7 @@ impl Relay {
     }
 
     fn new(address: SocketAddr, target: SocketAddr) -> (Self, watch::Receiver<State>) {
-        let state = State { target, link: Link::default(), generation: 0, is_down: false };
+        let state = State { target, link: Link::default(), generation: 0, is_down: false, is_frozen: false };
         let (state, watched) = watch::channel(state);
         (Self { address, state, stop: CancellationToken::new() }, watched)
     }
@@ -164,6 +173,17 @@ impl Relay {
         });
     }
 
+    /// Nothing comes out at either end until [`Self::thaw`], and nothing is lost but datagrams: what TCP makes of a partition
+    /// that ends before its patience does.
+    pub fn freeze(&self) {
+        self.state.send_modify(|state| state.is_frozen = true);
+    }
+
+    /// The end of a freeze.
+    pub fn thaw(&self) {
+        self.state.send_modify(|state| state.is_frozen = false);
+    }
+
     /// The end of a cut.
     pub fn mend(&self) {
         self.state.send_modify(|state| state.is_down = false);
@@ -203,10 +223,9 @@ async fn connect(client: TcpStream, mut watched: watch::Receiver<State>, ears: B
     let hear = |way, bytes: &[u8]| ears.lock().unwrap_or_else(PoisonError::into_inner).heard(way, bytes);
     let mut ended = watched.clone();
     let is_over = ended.wait_for(|state| state.generation != generation);
-    let link = || watched.borrow().link;
     let done = {
-        let up = pump(&client, &server, Way::Up, &hear, &link);
-        let down = pump(&server, &client, Way::Down, &hear, &link);
+        let up = pump(&client, &server, Way::Up, &hear, watched.clone());
+        let down = pump(&server, &client, Way::Down, &hear, watched.clone());
         tokio::select! {
             done = ends(up, down) => done,
             _ = is_over => Err(io::ErrorKind::ConnectionReset.into()),

@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, future::pending, io, time::Duration};
 
 use bytes::Bytes;
-use ticker::clock;
-use tokio::{net::TcpStream, time::sleep};
+use ticker::{clock, random};
+use tokio::{net::TcpStream, sync::watch, time::sleep};
 
-use crate::{Link, Way, proxy::Proxy};
+use crate::{Link, State, Way, proxy::Proxy};
 
+const STREAM_JITTER: u64 = 61;
 const READ_BUFFER: usize = 16 * 1024;
 /// Bytes under way beyond which nothing more is read: a link has a length, not a warehouse.
 const MOST_UNDER_WAY: usize = 1024 * 1024;
@@ -20,12 +21,17 @@ pub(crate) async fn pump(
     to: &TcpStream,
     way: Way,
     hear: &impl Fn(Way, &[u8]),
-    link: &impl Fn() -> Link,
+    mut watched: watch::Receiver<State>,
 ) -> io::Result<()> {
+    let link = |watched: &watch::Receiver<State>| watched.borrow().link;
+    let opens_ns = clock::now_ns() + link(&watched).opening.as_nanos() as u64;
+    let mut draws = 0;
     let mut proxy = Proxy::default();
     let mut under_way: VecDeque<(u64, Bytes)> = VecDeque::new();
     let mut waiting = 0;
-    let mut latest_ns = 0;
+    // The first byte goes up when the connection is open at the client's end.
+    let mut latest_ns =
+        if way == Way::Up { opens_ns + link(&watched).delay.as_nanos() as u64 } else { 0 };
     let mut has_ended = false;
     let mut buffer = vec![0; READ_BUFFER];
     while !(has_ended && under_way.is_empty()) {
@@ -34,8 +40,10 @@ pub(crate) async fn pump(
             () = arrives(under_way.front()) => {
                 let Some((_, bytes)) = under_way.pop_front() else { continue };
                 waiting -= bytes.len();
-                let rate = || link().down_bytes_per_second.filter(|_| way == Way::Down);
-                write(to, &bytes, rate).await?;
+                if watched.wait_for(|state| !state.is_frozen).await.is_err() {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                write(to, &bytes, || link(&watched).rate(way)).await?;
             }
             read = read(from, &mut buffer), if !has_ended && waiting < MOST_UNDER_WAY => {
                 let read = read?;
@@ -43,10 +51,11 @@ pub(crate) async fn pump(
                 if read > 0 {
                     hear(way, bytes);
                 }
-                let Link { delay, strips_upgrades, .. } = link();
-                let bytes = proxy.pass(bytes, way == Way::Up && strips_upgrades);
+                let now = link(&watched);
+                let bytes = proxy.pass(bytes, way == Way::Up && now.strips_upgrades);
+                draws += 1;
                 // A shorter delay does not let bytes overtake others.
-                latest_ns = latest_ns.max(clock::now_ns() + delay.as_nanos() as u64);
+                latest_ns = latest_ns.max(clock::now_ns() + now.delay_ns(opens_ns + way as u64, draws));
                 waiting += bytes.len();
                 if !bytes.is_empty() {
                     under_way.push_back((latest_ns, bytes));
@@ -56,6 +65,23 @@ pub(crate) async fn pump(
         }
     }
     socket2::SockRef::from(to).shutdown(std::net::Shutdown::Write)
+}
+
+impl Link {
+    /// Most bytes a second that way.
+    fn rate(&self, way: Way) -> Option<u32> {
+        match way {
+            Way::Up => self.up_bytes_per_second,
+            Way::Down => self.down_bytes_per_second,
+        }
+    }
+
+    /// How long piece `draw` of a connection takes from one end to the other.
+    pub(crate) fn delay_ns(&self, seed: u64, draw: u64) -> u64 {
+        let jitter_ns = self.jitter.as_nanos() as u64;
+        let drawn = if jitter_ns == 0 { 0 } else { random::below(seed, STREAM_JITTER, draw, jitter_ns) };
+        self.delay.as_nanos() as u64 + drawn
+    }
 }
 
 /// Waits for the instant at which these bytes are at the other end.

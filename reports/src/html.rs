@@ -21,7 +21,7 @@ use crate::{
 };
 
 mod knowledge;
-mod sections;
+pub(crate) mod sections;
 
 /// Findings that void figures and stand at the top; all are in their own section.
 const MOST_GRAVE: usize = 5;

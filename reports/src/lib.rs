@@ -22,6 +22,7 @@ mod economy;
 mod exports;
 mod html;
 mod junit;
+mod links;
 mod markdown;
 mod plan;
 mod questions;

@@ -8,7 +8,7 @@ use measurement::{
 };
 use serde_json::Value;
 
-use crate::format;
+use crate::{format, links};
 
 pub(crate) mod flips;
 
@@ -316,7 +316,7 @@ fn conditions(result: &RunResult) -> String {
     let place = result.manifest.recorded.get("network").and_then(Value::as_str);
     let place =
         place.and_then(|network| network.split(',').next()).map(|place| format!("On {}", clip(place)));
-    let mut parts: Vec<String> = place.into_iter().collect();
+    let mut parts: Vec<String> = links::place(result).or(place).into_iter().collect();
     parts.push(match common(&["options", "http"]) {
         Some(versions) if versions == SEVERAL => "several HTTP versions".to_owned(),
         Some(version) => format!("HTTP/{version}"),
@@ -333,6 +333,9 @@ fn conditions(result: &RunResult) -> String {
     {
         parts.push(match common(&["workload"]).as_deref() {
             Some("echo") => format!("{rate} messages/s from each client and back"),
+            Some("uplink") => format!("{rate} messages/s from each client"),
+            Some("chat") => format!("{rate} messages/s in each room of {symbols}"),
+            Some("idle") => "nothing to say".to_owned(),
             _ => format!("{rate} updates/s over {symbols} symbols"),
         });
     }

@@ -14,7 +14,7 @@ use clap::{
     ArgGroup, Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
-use ticker::{Arrivals, Engine, FeedSettings};
+use ticker::{Arrivals, Engine, FeedSettings, Stage};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -99,6 +99,9 @@ pub struct FeedArgs {
     /// Seed of due times, symbols, prices and quantities
     #[arg(long, value_name = "N", default_value_t = FeedSettings::default().seed)]
     seed: u64,
+    /// A time of another rate: its beginning after t0 and its length in nanoseconds, the rates at both ends
+    #[arg(long = "stage", value_name = "FROM:LASTS:RATE:RATE", hide_short_help = true)]
+    stages: Vec<Stage>,
 }
 
 impl FeedArgs {
@@ -110,6 +113,7 @@ impl FeedArgs {
             arrivals: self.arrivals,
             quote_bytes: self.quote_bytes,
             seed: self.seed,
+            stages: self.stages.clone(),
         }
     }
 }

@@ -128,7 +128,7 @@ pub struct Told {
 impl Told {
     /// A feed that nobody changes.
     pub fn of(feed: &FeedSettings, lanes: Vec<Place>) -> Self {
-        let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, seed } = *feed;
+        let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, seed, stages: _ } = *feed;
         let arrivals = arrivals.name();
         Self { symbols, updates_per_second, arrivals, quote_bytes, seed, http: 1, lanes, ..Self::default() }
     }

@@ -185,7 +185,7 @@ impl Room {
     }
 
     fn options(&self, Running { feed, .. }: &Running, knows_page: bool) -> Vec<String> {
-        let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, seed } = feed;
+        let FeedSettings { symbols, updates_per_second, arrivals, quote_bytes, seed, stages: _ } = feed;
         let mut options: Vec<String> = [
             ("--listen", SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0).to_string()),
             ("--symbols", symbols.to_string()),

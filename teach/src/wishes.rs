@@ -33,6 +33,7 @@ impl FeedWish {
             quote_bytes: self.quote_bytes.unwrap_or(before.quote_bytes),
             symbols: self.symbols.unwrap_or(before.symbols),
             seed: self.seed.unwrap_or(before.seed),
+            stages: before.stages.clone(),
         }
     }
 

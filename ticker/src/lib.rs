@@ -12,6 +12,7 @@ pub mod quote;
 pub mod random;
 pub mod scan;
 pub mod schedule;
+pub mod stage;
 pub mod subscription;
 pub mod transport;
 
@@ -19,5 +20,6 @@ pub use clock::Anchor;
 pub use engine::Engine;
 pub use quote::{Quote, QuoteView, symbol_index, symbol_name};
 pub use schedule::{Arrivals, Due, FeedError, FeedSettings, Schedule, Timetable};
+pub use stage::Stage;
 pub use subscription::Subscriptions;
 pub use transport::Transport;

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{quote, random};
+use crate::{
+    quote, random,
+    stage::{Stage, Stages},
+};
 
 const STREAM_GAPS: u64 = 1;
 const STREAM_SYMBOLS: u64 = 2;
@@ -55,6 +58,9 @@ pub struct FeedSettings {
     pub quote_bytes: u32,
     /// Seed of due times, symbols, prices and quantities.
     pub seed: u64,
+    /// Times of another rate, in order and apart from each other; between them it is `updates_per_second`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
 }
 
 /// Settings that cannot make a feed.
@@ -69,6 +75,11 @@ pub enum FeedError {
     /// Too short for the fields, or longer than [`quote::LONGEST_BYTES`].
     #[error("quote_bytes is {0}, expected {min} to {max}", min = quote::SHORTEST_BYTES, max = quote::LONGEST_BYTES)]
     QuoteBytes(u32),
+    /// A stage without length, with a rate that none can have, or that begins before the one before it ends.
+    #[error(
+        "stages has {0}, expected stages in order that last and have rates of more than 0 and at most 1000000"
+    )]
+    Stage(Stage),
 }
 
 impl FeedSettings {
@@ -80,6 +91,15 @@ impl FeedSettings {
         if !(self.updates_per_second > 0.0 && self.updates_per_second <= 1e6) {
             return Err(FeedError::Rate(self.updates_per_second));
         }
+        let mut free_ns = 0;
+        for stage in &self.stages {
+            let ends_ns = stage.from_ns.checked_add(stage.lasts_ns).filter(|ends_ns| *ends_ns > stage.from_ns);
+            let rates = [stage.from_rate, stage.to_rate].iter().all(|rate| *rate > 0.0 && *rate <= 1e6);
+            match ends_ns.filter(|_| rates && stage.from_ns >= free_ns) {
+                Some(ends_ns) => free_ns = ends_ns,
+                None => return Err(FeedError::Stage(stage.clone())),
+            }
+        }
         if !(quote::SHORTEST_BYTES..=quote::LONGEST_BYTES).contains(&self.quote_bytes) {
             return Err(FeedError::QuoteBytes(self.quote_bytes));
         }
@@ -90,7 +110,7 @@ impl FeedSettings {
 impl Default for FeedSettings {
     /// The stock ticker of the shipped scenarios.
     fn default() -> Self {
-        Self { symbols: 8, updates_per_second: 10.0, arrivals: Arrivals::Poisson, quote_bytes: 120, seed: 1 }
+        Self { symbols: 8, updates_per_second: 10.0, arrivals: Arrivals::Poisson, quote_bytes: 120, seed: 1, stages: Vec::new() }
     }
 }
 
@@ -115,6 +135,7 @@ pub struct Schedule {
     settings: FeedSettings,
     next_seq: u64,
     offset_ns: u64,
+    stages: Stages,
     cents: Vec<u64>,
 }
 
@@ -130,6 +151,7 @@ impl Schedule {
             settings: settings.clone(),
             next_seq: 1,
             offset_ns: 0,
+            stages: Stages::new(settings),
             cents: (0..u64::from(settings.symbols)).map(opening).collect(),
         })
     }
@@ -182,7 +204,8 @@ impl Iterator for Schedule {
         let symbol = self.symbol_of(seq);
         let cents = self.step_price(symbol, seq);
         let quantity = 100 * (1 + random::below(self.settings.seed, STREAM_QUANTITIES, seq, 9) as u32);
-        Some(Due { seq, symbol, offset_ns: self.offset_ns, cents, quantity })
+        let offset_ns = self.stages.warp(self.offset_ns);
+        Some(Due { seq, symbol, offset_ns, cents, quantity })
     }
 }
 

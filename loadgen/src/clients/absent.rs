@@ -19,7 +19,7 @@ pub(super) const HTTP: &[Http] = &[Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = Some("grpc");
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 pub(super) const HEARTBEAT_BYTES: u64 = 0;

@@ -36,7 +36,7 @@ pub(super) const HTTP: &[Version] = &[Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = Some("grpc");
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 /// Empty messages are sent only into silence, which a feed with updates has none of.

@@ -26,7 +26,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -84,7 +84,7 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 }
 
 async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, from_ns: u64) -> Ran {
-    let mut cursor = None;
+    let mut cursor = client.resumes_after().map(|after| after.to_string());
     let mut before_ns = None;
     loop {
         let asked_ns = clock::now_ns();

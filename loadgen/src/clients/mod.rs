@@ -193,15 +193,26 @@ pub fn acts_on_a_timetable(kind: Transport) -> bool {
     of!(kind, ACTS_ON_A_TIMETABLE)
 }
 
-/// Runs one client from its place on the connect ramp to its close; what goes wrong is counted and noted.
+/// Runs one client from its place on the connect ramp to its close, over as many connections as are planned; what goes wrong
+/// is counted and noted.
 pub async fn run(client: Client) {
     client.ramp().await;
-    let mut stands = false;
-    let ran = of!(client.plan().kind, await run(&client, &mut stands));
-    match ran {
-        Ok(()) => {}
-        Err(error) if stands => client.disconnected(&error),
-        Err(error) => client.failed(&error),
+    let mut failures = 0;
+    loop {
+        let mut stands = false;
+        let ran = of!(client.plan().kind, await run(&client, &mut stands));
+        failures = if stands { 0 } else { failures + 1 };
+        let comes_back = client.before.get() > 0 && client.comes_back(failures).await;
+        match ran {
+            Ok(()) => {}
+            // Where connections are to break, it is no fault that they do.
+            Err(_) if comes_back => {}
+            Err(error) if stands || client.before.get() > 0 => client.disconnected(&error),
+            Err(error) => client.failed(&error),
+        }
+        if !comes_back {
+            return client.tell_slow();
+        }
     }
 }
 

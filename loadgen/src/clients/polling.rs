@@ -27,7 +27,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Uplink, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -123,15 +123,21 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, from_ns: u64) -> Ran {
     let options = &client.plan().options;
     // Without a cursor the server answers with a snapshot: where the client stands.
-    let path = path(client, None);
-    let first = Question { path: &path, conditional: false, opening: true };
+    let known = client.resumes_after().map(|after| after.to_string());
+    let path = path(client, known.as_deref());
+    let first = Question { path: &path, conditional: false, opening: known.is_none() };
     let answer = exchange.ask(client, &first).await?;
-    let mut cursor = answer.cursor;
+    let mut cursor = answer.cursor.or(known);
     *stands = true;
     client.connected(from_ns, answer.done_ns);
     let Some(t0_ns) = client.started().await else { return Ok(()) };
     let period_ns = options.interval.as_nanos() as u64;
     let mut planned_ns = t0_ns + phase_ns(&client.worker.job, client.number(), period_ns);
+    // One who comes back keeps the timetable, without what was due while it was away.
+    let away_ns = clock::now_ns().saturating_sub(planned_ns).next_multiple_of(period_ns);
+    if client.before.get() > 1 {
+        planned_ns += away_ns;
+    }
     loop {
         // A poll that is due while the one before is under way is sent late, never skipped.
         let late = clock::now_ns() > planned_ns;

@@ -34,7 +34,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[Carrier::Upgrade, Carrier::Socket, Carrier::Polling];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["send", "event"];
 /// `2` in a frame of the server, `3` in a masked one of ours. Over polls a pong is a whole request besides.

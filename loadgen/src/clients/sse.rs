@@ -32,7 +32,7 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["event"];
 /// Comments are sent only into silence, which a feed with updates has none of.
@@ -88,7 +88,9 @@ fn own() -> [(&'static str, String); 2] {
 }
 
 async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64) -> Ran {
-    let own = own();
+    let mut own = own().to_vec();
+    // As an EventSource that comes back does (WHATWG HTML section 9.2.4).
+    own.extend(client.resumes_after().map(|after| ("last-event-id", after.to_string())));
     let opening = Opening { path: PATH, own: &own, media_type: MEDIA_TYPE };
     let body = opening.stream(client, http, (stands, from_ns)).await?;
     follow(client, stands, http.socket(), body, from_ns).await

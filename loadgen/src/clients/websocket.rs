@@ -32,7 +32,16 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Echo];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::Ticker,
+    Workload::Echo,
+    Workload::Uplink,
+    Workload::Idle,
+    Workload::Burst,
+    Workload::Storm,
+    Workload::SlowReader,
+    Workload::Mixed,
+];
 pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
@@ -118,7 +127,10 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 fn path(client: &Client) -> String {
     match (&client.endpoint().path, client.symbols()) {
         (Some(path), _) => path.clone(),
-        (None, None) => PATH.to_owned(),
+        (None, None) => match client.resumes_after() {
+            Some(after) => format!("{PATH}?after={after}"),
+            None => PATH.to_owned(),
+        },
         (None, Some(_)) => format!("{PATH}?symbols="),
     }
 }

@@ -24,7 +24,7 @@ pub(super) const HTTP: &[Http] = &[Http::H3];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = Some("quic");
 pub(super) const CARRIERS: &[Carrier] = &[Carrier::Stream, Carrier::Datagrams];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker];
+pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 /// QUIC's PING is sent only into silence, which a feed with updates has none of.

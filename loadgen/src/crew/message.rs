@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
 use measurement::{
     glimpse::Glimpse,
     recorder::{Frame, Parts},
+    result::SlowReaders,
     tape::Tape,
     validity::Exhausted,
 };
@@ -175,10 +176,24 @@ pub enum Where {
     Peer {
         /// What fills `{port}`.
         port: Option<u16>,
+        /// Where clients connect instead of the url's address, where a network is emulated; and the same for QUIC.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        through: Option<(SocketAddr, Option<SocketAddr>)>,
     },
 }
 
 impl Where {
+    /// The same server by way of other addresses.
+    pub fn through(self, via: SocketAddr, via_quic: Option<SocketAddr>) -> Self {
+        match self {
+            Self::Reference { address: _, certificate, quic } => {
+                let quic = quic.map(|(address, pem)| (via_quic.unwrap_or(address), pem));
+                Self::Reference { address: via, certificate, quic }
+            }
+            Self::Peer { port, through: _ } => Self::Peer { port, through: Some((via, via_quic)) },
+        }
+    }
+
     /// The endpoint.
     pub async fn endpoint(&self, peer: Option<&Peer>) -> Result<Endpoint, EndpointError> {
         match (self, peer) {
@@ -189,7 +204,13 @@ impl Where {
                     None => Ok(endpoint),
                 }
             }
-            (Self::Peer { port }, Some(peer)) => Endpoint::of_peer(peer, *port).await,
+            (Self::Peer { port, through }, Some(peer)) => {
+                let mut endpoint = Endpoint::of_peer(peer, *port).await?;
+                if let Some((address, quic)) = through {
+                    endpoint.go_through(*address, *quic);
+                }
+                Ok(endpoint)
+            }
             (Self::Peer { .. }, None) => {
                 let cause = "the plan has none".to_owned();
                 Err(EndpointError::Url { url: String::new(), cause })
@@ -211,6 +232,7 @@ pub struct FoundMessage {
     tapes: Vec<Tape>,
     exhausted: Exhausted,
     closes: BTreeMap<u16, u64>,
+    slow: SlowReaders,
 }
 
 impl From<Found> for FoundMessage {
@@ -226,6 +248,7 @@ impl From<Found> for FoundMessage {
             tapes,
             exhausted,
             closes,
+            slow,
         } = found;
         let recording = Parts::from(recording);
         Self {
@@ -239,6 +262,7 @@ impl From<Found> for FoundMessage {
             tapes,
             exhausted,
             closes,
+            slow,
         }
     }
 }
@@ -257,6 +281,7 @@ impl FoundMessage {
             tapes,
             exhausted,
             closes,
+            slow,
         } = self;
         let recording = recording.in_frame(frame);
         Found {
@@ -270,6 +295,7 @@ impl FoundMessage {
             tapes,
             exhausted,
             closes,
+            slow,
         }
     }
 }

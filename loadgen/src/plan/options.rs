@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 use ticker::Engine;
 
 /// Options of all transports; which of them a transport takes is said by its client file.
@@ -88,32 +88,34 @@ pub trait Word: Copy + PartialEq + 'static {
     }
 }
 
-macro_rules! words {
+macro_rules! words_of_options {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $word:literal => $variant:ident,)+ }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
-        impl Word for $name {
+        impl $crate::plan::options::Word for $name {
             const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant),)+];
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.word())
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str($crate::plan::options::Word::word(*self))
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let found = String::deserialize(deserializer)?;
-                let known = Self::WORDS.iter().find(|(word, _)| *word == found);
-                let unknown = || D::Error::custom(format!("unknown word {found:?}"));
+                let known = <Self as $crate::plan::options::Word>::WORDS.iter().find(|(word, _)| *word == found);
+                let unknown = || serde::de::Error::custom(format!("unknown word {found:?}"));
                 known.map(|(_, value)| *value).ok_or_else(unknown)
             }
         }
     };
 }
+
+pub(crate) use words_of_options as words;
 
 impl Word for Engine {
     const WORDS: &'static [(&'static str, Self)] = &[("library", Self::Library), ("direct", Self::Direct)];

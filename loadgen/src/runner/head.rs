@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use ticker::clock;
 
 use crate::{
-    assemble, clients, closing,
+    assemble, clients, closing, network,
     plan::{Plan, VariantPlan},
     process::Cores,
 };
@@ -72,6 +72,7 @@ fn variant(variant: &VariantPlan) -> Variant {
         point: variant.point.clone(),
         model: clients::model(variant.kind, &variant.options),
         clients: u64::from(variant.load.clients),
+        link: variant.link.as_ref().map(network::model),
         ..Variant::default()
     }
 }

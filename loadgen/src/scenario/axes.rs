@@ -17,7 +17,10 @@ use super::{
     wire,
 };
 
-/// The axes of `[feed]` and `[load]`, in that order.
+/// Beyond this a connection hardly lives.
+const MOST_LOSS: f64 = 0.5;
+
+/// The axes of `[feed]`, `[load]`, `[link]` and `[workload]`, in that order.
 pub(super) fn shared(sources: &Sources, file: &wire::File) -> Result<Vec<Axis>, ScenarioError> {
     let (feed, load) = (&file.feed, &file.load);
     let axes = [
@@ -40,7 +43,38 @@ pub(super) fn shared(sources: &Sources, file: &wire::File) -> Result<Vec<Axis>, 
         time(sources, "load.session", &load.session, &values::session_range(), Setting::Session)?,
         profiles(sources, load.headers.as_ref())?,
     ];
-    Ok(axes.into_iter().flatten().collect())
+    let workload = &file.workload;
+    let jitter = time(
+        sources,
+        "workload.jitter",
+        &workload.jitter,
+        &values::event_range(),
+        Setting::StormJitter,
+    )?;
+    let axes = axes.into_iter().chain(link(sources, &file.link)?).chain([jitter]);
+    Ok(axes.flatten().collect())
+}
+
+/// The axes of `[link]`: the preset first, so that the others change it.
+fn link(sources: &Sources, link: &wire::Link) -> Result<[Option<Axis>; 7], ScenarioError> {
+    let bandwidth = |key: &'static str, given: &Option<OneOrMany<String>>, make: fn(u32) -> Setting| {
+        axis(sources, key, given, |value| values::bandwidth(sources, key, value).map(make))
+    };
+    Ok([
+        axis(sources, "link.preset", &link.preset, |given| {
+            word(sources, "link.preset", given).map(Setting::Preset)
+        })?,
+        time(sources, "link.rtt", &link.rtt, &values::rtt_range(), Setting::Rtt)?,
+        time(sources, "link.jitter", &link.jitter, &values::rtt_range(), Setting::Jitter)?,
+        bandwidth("link.down", &link.down, Setting::Down)?,
+        bandwidth("link.up", &link.up, Setting::Up)?,
+        axis(sources, "link.loss", &link.loss, |given| {
+            values::share(sources, "link.loss", given, MOST_LOSS).map(Setting::Loss)
+        })?,
+        axis(sources, "link.level", &link.level, |given| {
+            word(sources, "link.level", given).map(Setting::Level)
+        })?,
+    ])
 }
 
 /// Header profiles; a table of one's own is no axis.

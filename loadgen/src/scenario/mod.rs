@@ -20,6 +20,7 @@ mod support;
 mod sweep;
 mod values;
 mod wire;
+mod workload;
 
 pub use error::{Problem, ScenarioError};
 pub use estimate::{Estimate, Needs, NeedsError};

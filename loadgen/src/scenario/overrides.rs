@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError, nearest},
-    wire::{Defaults, Feed, File, Load, Message, Open, Server, Set, Transport, Workload},
+    wire::{Defaults, Feed, File, Link, Load, Message, Open, Server, Set, Transport, Workload},
 };
 
 /// Changes that the command line makes.
@@ -43,7 +43,8 @@ pub(super) fn apply(file: &mut File, set: Set, sources: &Sources) -> Result<(), 
             return Err(sources.error(no_transport(file, name), span, "this name"));
         }
     }
-    overlay!(file, set; title, why, notice, allow_remote, link, gate, phase, claim);
+    overlay!(file, set; title, why, notice, allow_remote, gate, phase, claim);
+    lay_link(&mut file.link, set.link);
     lay_workload(&mut file.workload, set.workload);
     lay_feed(&mut file.feed, set.feed);
     lay_load(&mut file.load, set.load);
@@ -109,7 +110,11 @@ fn no_transport(file: &File, name: String) -> Problem {
 }
 
 fn lay_workload(base: &mut Workload, over: Workload) {
-    overlay!(base, over; kind);
+    overlay!(base, over; kind, at, lasts, factor, jitter, share, read);
+}
+
+fn lay_link(base: &mut Link, over: Link) {
+    overlay!(base, over; preset, rtt, jitter, down, up, loss, level, event);
 }
 
 fn lay_feed(base: &mut Feed, over: Feed) {

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients::{self, Conflict},
-    plan::{Http, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
+    plan::{Http, Link, Plan, TransportOptions, VariantPlan, options::Word as _},
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     sweep::{self, Axis, Draft, Point},
     values::{self, Words},
     wire::{self, File},
+    workload::{self, Asked},
 };
 
 /// The most variants of one scenario.
@@ -196,7 +197,10 @@ impl Resolver<'_> {
             }
         }
         let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
-        let workload = self.workload(entry, engine)?;
+        let asked =
+            Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
+        let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
+        let link = self.link(&draft)?;
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
         let label = own_name.unwrap_or_else(|| {
@@ -218,18 +222,30 @@ impl Resolver<'_> {
         let variant = VariantPlan {
             name: format!("{label}{suffix}"),
             kind: entry.kind,
-            workload,
+            workload: workload.kind,
             engine,
             options: draft.options,
             set: point.options(),
             point: point.swept(),
             feed: draft.feed,
             peer,
+            link,
+            storm: workload.storm,
+            slow: workload.slow,
             load: draft.load,
             header_profile,
             headers,
         };
         Ok(Named { variant, label, span: entry.span.clone() })
+    }
+
+    /// The network between: none where the file says nothing of one.
+    fn link(&self, draft: &Draft) -> Result<Option<Link>, ScenarioError> {
+        let mut link = draft.link.clone();
+        if let Some(events) = workload::failures(self.file, self.sources, draft.load.measure)? {
+            link.get_or_insert_default().events = events;
+        }
+        Ok(link)
     }
 
     /// The engine, what `[defaults]` asks for only where it can be; and whether it would be that one anyway.
@@ -265,39 +281,6 @@ impl Resolver<'_> {
             );
         }
         Ok((engine, engine == default))
-    }
-
-    /// What is done, which not every transport can on every engine.
-    fn workload(&self, entry: &Entry<'_>, engine: Engine) -> Result<Workload, ScenarioError> {
-        let Some(given) = &self.file.workload.kind else { return Ok(Workload::default()) };
-        let planned = &["chat", "uplink", "idle", "storm", "slow-reader", "mixed"];
-        let words = Words { supported: Workload::WORDS, planned };
-        let workload = values::word(self.sources, "workload.kind", given, &words)?;
-        if !clients::workloads(entry.kind).contains(&workload) {
-            let able = |kind: &Transport| clients::workloads(*kind).contains(&workload);
-            let able: Vec<_> = Transport::ALL.into_iter().filter(able).map(Transport::name).collect();
-            let problem = Problem::Conflict {
-                kind: entry.kind.to_string(),
-                what: format!("`workload.kind = \"{}\"`", given.value),
-                advice: format!("its clients do not publish, those of {} do", able.join(", ")),
-            };
-            return Err(self.sources.error(problem, entry.span.clone(), "this one"));
-        }
-        if workload == Workload::Echo && engine != Engine::Direct {
-            let what = "`workload.kind = \"echo\"` and what only the library engine speaks";
-            let why = "the direct engine's clients publish: plain HTTP/1.1, no compression, no `url`";
-            return Err(self.conflict(entry, &Conflict { what, why }));
-        }
-        if let Some(given) = self.file.load.symbols_per_client.as_ref().filter(|_| workload == Workload::Echo)
-        {
-            let problem = Problem::Conflict {
-                kind: entry.kind.to_string(),
-                what: "`load.symbols_per_client` and `workload.kind = \"echo\"`".to_owned(),
-                advice: "each client publishes the whole feed: leave it out".to_owned(),
-            };
-            return Err(self.sources.error(problem, given.span.clone(), "this number"));
-        }
-        Ok(workload)
     }
 
     fn conflict(&self, entry: &Entry<'_>, conflict: &Conflict) -> ScenarioError {

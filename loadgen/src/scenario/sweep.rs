@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use ticker::{Arrivals, Engine, FeedSettings};
 
 use crate::plan::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, Processes,
+    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Link, Load, Pace, PollMode, Processes,
     TransportOptions,
+    link::{Level, Preset},
 };
 
 use super::{headers::Profile, scalar::Span};
@@ -21,6 +22,15 @@ pub(super) struct Draft {
     /// `None` for the default of what the other options come to.
     pub(super) engine: Option<Engine>,
     pub(super) profile: Profile,
+    pub(super) link: Option<Link>,
+    /// Over which the clients of a storm come back.
+    pub(super) storm_jitter: Duration,
+}
+
+impl Draft {
+    fn link(&mut self) -> &mut Link {
+        self.link.get_or_insert_default()
+    }
 }
 
 impl Default for Draft {
@@ -40,6 +50,8 @@ impl Default for Draft {
             options: TransportOptions::default(),
             engine: None,
             profile: Profile::Browser,
+            link: None,
+            storm_jitter: Duration::ZERO,
         }
     }
 }
@@ -71,6 +83,14 @@ pub(super) enum Setting {
     Engine(Engine),
     Coalesce(Duration),
     Headers(Profile),
+    Preset(Preset),
+    Rtt(Duration),
+    Jitter(Duration),
+    Down(u32),
+    Up(u32),
+    Loss(f64),
+    Level(Level),
+    StormJitter(Duration),
 }
 
 impl Setting {
@@ -100,6 +120,14 @@ impl Setting {
             Self::Engine(engine) => draft.engine = Some(*engine),
             Self::Coalesce(time) => draft.options.coalesce = Some(*time),
             Self::Headers(profile) => draft.profile = *profile,
+            Self::Preset(preset) => draft.link = Some(preset.link()),
+            Self::Rtt(rtt) => draft.link().rtt = *rtt,
+            Self::Jitter(jitter) => draft.link().jitter = *jitter,
+            Self::Down(bytes) => draft.link().down_bytes_per_second = Some(*bytes),
+            Self::Up(bytes) => draft.link().up_bytes_per_second = Some(*bytes),
+            Self::Loss(share) => draft.link().loss = *share,
+            Self::Level(level) => draft.link().level = *level,
+            Self::StormJitter(jitter) => draft.storm_jitter = *jitter,
         }
     }
 
@@ -114,7 +142,10 @@ impl Setting {
             | Self::Measure(duration)
             | Self::Session(duration)
             | Self::Interval(duration)
-            | Self::Coalesce(duration) => json!(humantime::format_duration(*duration).to_string()),
+            | Self::Coalesce(duration)
+            | Self::Rtt(duration)
+            | Self::Jitter(duration)
+            | Self::StormJitter(duration) => json!(humantime::format_duration(*duration).to_string()),
             Self::Mode(mode) => json!(mode),
             Self::Conditional(flag) | Self::Tls(flag) | Self::KeepAlive(flag) => json!(flag),
             Self::Client(client) => json!(client),
@@ -126,6 +157,10 @@ impl Setting {
             Self::Carrier(carrier) => json!(carrier),
             Self::Engine(engine) => json!(engine),
             Self::Headers(profile) => json!(profile.name()),
+            Self::Preset(preset) => json!(preset),
+            Self::Level(level) => json!(level),
+            Self::Down(bytes) | Self::Up(bytes) => json!(format!("{bytes} B/s")),
+            Self::Loss(share) => json!(format!("{}%", (share * 1e8).round() / 1e6)),
         }
     }
 

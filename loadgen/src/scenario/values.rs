@@ -7,7 +7,7 @@ use crate::plan::Processes;
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError, nearest},
-    scalar::{AutoOr, One, Time},
+    scalar::{AutoOr, One, Quantity, Time},
 };
 
 /// Range of a duration and what to say about it.
@@ -21,6 +21,19 @@ pub(super) struct NumberRange {
     pub(super) range: RangeInclusive<u32>,
     pub(super) advice: &'static str,
 }
+
+/// Units of a bandwidth and the bytes a second of one.
+pub(super) const BANDWIDTHS: [(&str, f64); 7] = [
+    ("Gbit/s", 125e6),
+    ("Mbit/s", 125e3),
+    ("kbit/s", 125.0),
+    ("bit/s", 0.125),
+    ("MB/s", 1e6),
+    ("kB/s", 1e3),
+    ("B/s", 1.0),
+];
+/// Bytes a second of a link or a reader.
+const BANDWIDTH: RangeInclusive<f64> = 1.0..=4e9;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -46,6 +59,14 @@ pub(super) fn session_range() -> DurationRange {
 pub(super) fn interval_range() -> DurationRange {
     let advice = "below 1 ms the poller's own timer decides; above 10 minutes a trial sees no second poll";
     DurationRange { range: MS(1)..=S(600), advice }
+}
+
+pub(super) fn rtt_range() -> DurationRange {
+    DurationRange { range: S(0)..=S(10), advice: "a round trip to the Moon takes 2.6 s" }
+}
+
+pub(super) fn event_range() -> DurationRange {
+    DurationRange { range: S(0)..=S(600), advice: "an event that the window does not reach shows nothing" }
 }
 
 pub(super) fn coalesce_range() -> DurationRange {
@@ -105,6 +126,53 @@ pub(super) fn duration(
             &format!("failed to read it: {error}"),
         )),
     }
+}
+
+/// Bytes a second.
+pub(super) fn bandwidth(sources: &Sources, key: &str, given: &One<String>) -> Result<u32, ScenarioError> {
+    let text = given.value.trim();
+    let read = || {
+        let (number, unit) = BANDWIDTHS
+            .iter()
+            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim().parse::<f64>().ok()?, factor)))?;
+        Some(number * unit).filter(|bytes| BANDWIDTH.contains(bytes))
+    };
+    read().map(|bytes| bytes.round() as u32).ok_or_else(|| {
+        let problem = Problem::OutOfRange {
+            key: key.to_owned(),
+            found: format!("{text:?}"),
+            expected: "a bandwidth such as \"10 Mbit/s\" or \"1 MB/s\"".to_owned(),
+            advice: format!("the units are {}", BANDWIDTHS.map(|(unit, _)| unit).join(", ")),
+        };
+        sources.error(problem, given.span.clone(), "this bandwidth")
+    })
+}
+
+/// A share below `most`.
+pub(super) fn share(
+    sources: &Sources,
+    key: &str,
+    given: &One<Quantity>,
+    most: f64,
+) -> Result<f64, ScenarioError> {
+    let value = match &given.value {
+        Quantity::Bare(number) => Some(*number),
+        Quantity::Text(text) => {
+            text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()).map(|n| n / 100.0)
+        }
+    };
+    value.filter(|share| (0.0..=most).contains(share)).ok_or_else(|| {
+        let problem = Problem::OutOfRange {
+            key: key.to_owned(),
+            found: match &given.value {
+                Quantity::Text(text) => format!("{text:?}"),
+                Quantity::Bare(number) => number.to_string(),
+            },
+            expected: format!("a share such as \"1%\" or 0.01, at most {}%", most * 100.0),
+            advice: String::new(),
+        };
+        sources.error(problem, given.span.clone(), "this share")
+    })
 }
 
 /// A whole number within its range.

@@ -17,7 +17,10 @@ use super::{
     scalar::{AutoOr, Literal, One, OneOrMany, Quantity, Time},
     schema,
 };
-use crate::plan::{Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode};
+use crate::plan::{
+    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode,
+    link::{Failure, Level, Preset},
+};
 
 /// A key of a later version: whatever it holds.
 pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
@@ -59,13 +62,15 @@ pub(super) struct Document<T> {
     pub(super) transport: T,
     /// Lets every server be on another machine. Load only what is yours.
     pub(super) allow_remote: Option<One<bool>>,
-    #[schemars(skip)]
-    pub(super) link: Reserved,
+    /// An emulated network between client and server; this machine's loopback if left out.
+    #[serde(default)]
+    pub(super) link: Link,
     /// Limits that figures must keep; one that is broken ends the run with exit code 1.
     #[schemars(with = "Option<Vec<Gate>>")]
     pub(super) gate: Option<Vec<Spanned<Gate>>>,
-    #[schemars(skip)]
-    pub(super) phase: Reserved,
+    /// Stages of the feed, one after another from the beginning of the window.
+    #[schemars(with = "Option<Vec<Phase>>")]
+    pub(super) phase: Option<Vec<Spanned<Phase>>>,
     #[schemars(skip)]
     pub(super) claim: Reserved,
 }
@@ -93,9 +98,79 @@ pub(super) struct Gate {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Workload {
-    /// `ticker` (default): the server publishes to all. `echo`: each client publishes and gets back what it said.
+    /// `ticker` (default): the server publishes to all. `echo`: each client publishes and gets back what it said. `uplink`:
+    /// each client publishes and the server acknowledges. `chat`: members of a room publish to each other. `idle`: nothing is
+    /// said. `burst`: the rate jumps for a while. `storm`: all clients connect again at once. `slow-reader`: some clients do not
+    /// keep up. `mixed`: all transports at the same time against one server.
     #[schemars(schema_with = "schema::workload")]
     pub(super) kind: Option<One<String>>,
+    /// burst and storm: when it begins, after the window does; a quarter of the window if left out.
+    pub(super) at: Option<One<Time>>,
+    /// burst: how long it lasts, "2s" if left out.
+    pub(super) lasts: Option<One<Time>>,
+    /// burst: how many times the feed's rate, 100 if left out.
+    pub(super) factor: Option<One<f64>>,
+    /// storm: clients come back evenly drawn over this time, "0s" if left out. A list is a sweep.
+    pub(super) jitter: Option<OneOrMany<Time>>,
+    /// slow-reader: share of the clients that read slowly, "1%" if left out, at least one.
+    #[schemars(schema_with = "schema::share")]
+    pub(super) share: Option<One<Quantity>>,
+    /// slow-reader: how fast they read, such as "1 kB/s" or "8 kbit/s"; "1 kB/s" if left out.
+    #[schemars(schema_with = "schema::bandwidth")]
+    pub(super) read: Option<One<String>>,
+}
+
+/// `[link]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Link {
+    /// A network that many know; the other keys change it.
+    #[schemars(schema_with = "schema::words::<Preset>")]
+    pub(super) preset: Option<OneOrMany<String>>,
+    /// From client to server and back; half of it each way.
+    pub(super) rtt: Option<OneOrMany<Time>>,
+    /// Up to so much more each way, drawn evenly.
+    pub(super) jitter: Option<OneOrMany<Time>>,
+    /// Bandwidth from server to client, such as "10 Mbit/s" or "1 MB/s"; as much as comes if left out.
+    #[schemars(schema_with = "schema::bandwidth")]
+    pub(super) down: Option<OneOrMany<String>>,
+    /// Bandwidth from client to server.
+    #[schemars(schema_with = "schema::bandwidth")]
+    pub(super) up: Option<OneOrMany<String>>,
+    /// Share of packets lost, such as "1%"; only where packets are emulated.
+    #[schemars(schema_with = "schema::share")]
+    pub(super) loss: Option<OneOrMany<Quantity>>,
+    /// What is emulated: packets where this machine allows it, else connections; or one of the two.
+    #[schemars(schema_with = "schema::words::<Level>")]
+    pub(super) level: Option<OneOrMany<String>>,
+    /// Failures on a timetable, `[[link.event]]`.
+    #[schemars(with = "Option<Vec<LinkEvent>>")]
+    pub(super) event: Option<Vec<Spanned<LinkEvent>>>,
+}
+
+/// `[[link.event]]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct LinkEvent {
+    /// When, after the window begins.
+    pub(super) at: Option<One<Time>>,
+    /// What fails: nothing gets through, or connections are reset.
+    #[schemars(schema_with = "schema::words::<Failure>")]
+    pub(super) what: Option<One<String>>,
+    /// For how long, "1s" if left out.
+    pub(super) lasts: Option<One<Time>>,
+}
+
+/// `[[phase]]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Phase {
+    /// How long.
+    pub(super) lasts: Option<One<Time>>,
+    /// Quotes a second over all symbols, at its end if it is a ramp.
+    pub(super) updates_per_second: Option<One<f64>>,
+    /// Whether the rate moves there evenly from what it was; false if left out.
+    pub(super) ramp: Option<One<bool>>,
 }
 
 /// `[feed]`

@@ -206,7 +206,7 @@ fn arguments(
     (number, count): (u32, u32),
 ) -> Vec<String> {
     let mut feed = variant.feed.clone();
-    if variant.workload == Workload::Echo {
+    if !variant.workload.server_publishes() {
         // Nobody listens to the server's own feed: it has next to nothing to do.
         feed.updates_per_second = IDLE_RATE;
     }
@@ -220,6 +220,7 @@ fn arguments(
         .chain([format!("--arrivals={}", feed.arrivals.name())])
         .chain([format!("--quote-bytes={}", feed.quote_bytes)])
         .chain([format!("--seed={}", feed.seed)])
+        .chain(feed.stages.iter().map(|stage| format!("--stage={stage}")))
         .chain([format!("--max-connections={}", variant.connections().saturating_add(SPARE_CONNECTIONS))])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();

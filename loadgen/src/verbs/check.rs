@@ -135,8 +135,15 @@ fn variants(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         rows.add_row([
             variant.name.clone(),
             match variant.workload {
-                Workload::Ticker => model_words(clients::model(variant.kind, &variant.options)),
                 Workload::Echo => "sent by each client and back".to_owned(),
+                Workload::Uplink => "sent by each client and acknowledged".to_owned(),
+                Workload::Chat => "sent by each member to its room".to_owned(),
+                Workload::Idle => "silent".to_owned(),
+                Workload::Ticker
+                | Workload::Burst
+                | Workload::Storm
+                | Workload::SlowReader
+                | Workload::Mixed => model_words(clients::model(variant.kind, &variant.options)),
             },
             thousands(load.clients),
             rate,
@@ -241,7 +248,7 @@ fn is_pull(variant: &VariantPlan) -> bool {
 /// Distinct events of one trial's window: quotes for push, polls for polling, messages that come back.
 fn events(variant: &VariantPlan) -> f64 {
     let window = variant.load.measure.as_secs_f64();
-    if variant.workload == Workload::Echo {
+    if variant.workload.clients_publish() {
         return f64::from(variant.load.clients) * variant.feed.updates_per_second * window;
     }
     match clients::model(variant.kind, &variant.options).period_us {

@@ -45,6 +45,8 @@ impl Recording {
             (&mut mine.first_update, &theirs.first_update),
             (&mut mine.close, &theirs.close),
             (&mut mine.rearm, &theirs.rearm),
+            (&mut mine.reconnect, &theirs.reconnect),
+            (&mut mine.fresh, &theirs.fresh),
         ] {
             mine.merge(theirs);
         }

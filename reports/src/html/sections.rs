@@ -5,14 +5,14 @@
 use measurement::result::{RunResult, Trial, Variant};
 
 use super::knowledge;
-use crate::plots::Table;
+use crate::{links, plots::Table};
 
 mod counts;
 mod delays;
 mod wire;
 
 /// A table with its heading and a word on how to read it.
-pub(super) struct Section {
+pub(crate) struct Section {
     pub title: &'static str,
     pub caption: &'static str,
     pub table: Table,
@@ -21,6 +21,7 @@ pub(super) struct Section {
 /// All tables in the order of the page, without those that have no rows.
 pub(super) fn all(result: &RunResult) -> Vec<Section> {
     let mut sections = vec![
+        links::section(result),
         delays::staleness(result),
         delays::delays(result),
         wire::bytes(result),
@@ -39,7 +40,7 @@ pub(super) fn all(result: &RunResult) -> Vec<Section> {
     sections
 }
 
-pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Table {
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Table {
     Table { head: head.iter().map(|&title| title.to_owned()).collect(), rows }
 }
 

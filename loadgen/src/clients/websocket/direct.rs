@@ -34,8 +34,14 @@ pub(in crate::clients) fn direct(setup: Setup) -> io::Result<Found> {
     let shake = Shake::new(&setup.job).map_err(io::Error::other)?;
     let sockets = Sockets { shake };
     match setup.job.variant.workload {
-        Workload::Ticker => direct::run(setup, sockets),
-        Workload::Echo => {
+        Workload::Ticker
+        | Workload::Idle
+        | Workload::Burst
+        | Workload::Mixed
+        | Workload::Chat
+        | Workload::Storm
+        | Workload::SlowReader => direct::run(setup, sockets),
+        Workload::Echo | Workload::Uplink => {
             let publishing = Publishing::new(sockets, &setup.job).map_err(io::Error::other)?;
             direct::run(setup, publishing)
         }

@@ -94,7 +94,7 @@ async fn converse(
     extensions: Option<&str>,
 ) -> Result<Connection, ClientError> {
     let timeline = Rc::<Timeline>::default();
-    let socket = Socket::connect(endpoint, timeline, Http::H1, Bodies::Frames).await;
+    let socket = Socket::connect(endpoint, timeline, (Http::H1, None), Bodies::Frames).await;
     let socket = socket.map_err(ClientError::Connect)?;
     let mut found = Connection {
         books: Books::default(),

@@ -19,7 +19,7 @@ fn job(variant: VariantPlan) -> JobMessage {
         secrets: secrets(&variant),
         variant,
         seed: 1,
-        place: Where::Peer { port: Some(7) },
+        place: Where::Peer { port: Some(7), through: None },
         clients: 0..5,
         anchor: Anchor { unix_ns: 1, mono_ns: 2 },
         cores: vec![0],
