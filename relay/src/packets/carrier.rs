@@ -38,6 +38,8 @@ pub(super) struct Carrier {
     state: Mutex<State>,
     /// Wakes the thread when the owner has changed something.
     wake: EventFd,
+    /// Wakes the thread when a packet is due.
+    timer: TimerFd,
 }
 
 struct State {
@@ -63,7 +65,9 @@ impl Carrier {
         };
         let state = State { ways: [way(0, up), way(1, down)], is_partitioned: false, is_over: false };
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { state: Mutex::new(state), wake })
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        Ok(Self { state: Mutex::new(state), wake, timer })
     }
 
     /// Carries packets until [`Self::stop`], or until a device is gone.
@@ -71,13 +75,11 @@ impl Carrier {
     /// # Errors
     /// When the devices or the timer fail.
     pub(super) fn run(&self, client: &OwnedFd, server: &OwnedFd) -> io::Result<()> {
-        let timer =
-            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         let mut buffer = vec![0; LONGEST];
         loop {
             let is_readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut sources =
-                [self.wake.as_fd(), timer.as_fd(), client.as_fd(), server.as_fd()].map(is_readable);
+                [self.wake.as_fd(), self.timer.as_fd(), client.as_fd(), server.as_fd()].map(is_readable);
             match poll(&mut sources, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -98,7 +100,7 @@ impl Carrier {
             }
             let next_ns = [state.ways[0].deliver(server), state.ways[1].deliver(client)];
             drop(state);
-            set(&timer, next_ns.into_iter().flatten().min())?;
+            set(&self.timer, next_ns.into_iter().flatten().min())?;
         }
     }
 
