@@ -11,6 +11,7 @@ mod datagrams;
 pub mod packets;
 mod proxy;
 mod pump;
+mod timer;
 
 use std::{
     io,
