@@ -21,6 +21,8 @@ use socket2::SockRef;
 use ticker::{clock, random};
 
 const MS: u64 = 1_000_000;
+/// Measurements, one of which must find the machine at rest.
+const ATTEMPTS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One test at a time: they measure, and one counts what the others would open.
@@ -107,24 +109,31 @@ fn median(mut values: Vec<u64>) -> u64 {
 fn a_round_trip_of_80_ms_reads_as_80_ms_and_a_handshake_takes_one() {
     let _turn = turn();
     let Some(link) = link(delay(40)) else { return };
+    // Nothing makes it shorter; a busy machine makes it longer, but not always.
     let is_80_ms = |taken_ns: u64| (80 * MS..95 * MS).contains(&taken_ns);
-    let address = serve(&link, echo);
-    let (mut socket, handshake_ns) = within(link.client(), move || {
-        let begun_ns = clock::now_ns();
-        let socket = TcpStream::connect(address).unwrap();
-        (prepared(socket), clock::now_ns() - begun_ns)
-    });
-    assert!(is_80_ms(handshake_ns), "{handshake_ns}");
-    let taken: Vec<_> = (0..15).map(|_| round_trip(&mut socket, 100)).collect();
-    assert!(taken.iter().all(|&taken_ns| taken_ns >= 80 * MS), "{taken:?}");
-    println!("80 ms read as {} ns, the handshake as {handshake_ns} ns", median(taken.clone()));
-    assert!(is_80_ms(median(taken.clone())), "{taken:?}");
+    let (mut socket, port) = (0..ATTEMPTS)
+        .find_map(|_| {
+            let address = serve(&link, echo);
+            let (mut socket, handshake_ns) = within(link.client(), move || {
+                let begun_ns = clock::now_ns();
+                let socket = TcpStream::connect(address).unwrap();
+                (prepared(socket), clock::now_ns() - begun_ns)
+            });
+            let taken: Vec<_> = (0..15).map(|_| round_trip(&mut socket, 100)).collect();
+            assert!(
+                handshake_ns >= 80 * MS && taken.iter().all(|&taken_ns| taken_ns >= 80 * MS),
+                "{taken:?}"
+            );
+            println!("80 ms read as {} ns, the handshake as {handshake_ns} ns", median(taken.clone()));
+            (is_80_ms(median(taken)) && is_80_ms(handshake_ns)).then_some((socket, address.port()))
+        })
+        .unwrap();
     // From now on the link is another one.
     link.set(delay(5), delay(15));
-    let taken: Vec<_> = (0..15).map(|_| round_trip(&mut socket, 100)).collect();
-    assert!((20 * MS..35 * MS).contains(&median(taken.clone())), "{taken:?}");
+    let is_20_ms =
+        |_| (20 * MS..35 * MS).contains(&median((0..5).map(|_| round_trip(&mut socket, 100)).collect()));
+    assert!((0..ATTEMPTS).any(is_20_ms));
     // No way back to the machine's own network.
-    let port = address.port();
     within(link.client(), move || assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()));
 }
 
@@ -239,8 +248,13 @@ fn the_real_link_does_what_the_model_says() {
             thread::sleep(Duration::from_millis(2));
         }
     }
+    // The link may be behind.
+    let deadline_ns = clock::now_ns() + PATIENCE.as_nanos() as u64;
+    while link.counts()[0].delivered.packets + link.counts()[0].lost.packets < u64::from(PACKETS) {
+        assert!(clock::now_ns() < deadline_ns, "{:?}", link.counts());
+        thread::sleep(Duration::from_millis(1));
+    }
     link.set(Path::default(), Path::default());
-    thread::sleep(Duration::from_millis(20));
     client.send(&[0]).unwrap();
     // The seed that the link gives to the way up.
     let mut model = Model::new(random::bits(7, 0, 0), path);
