@@ -1,12 +1,17 @@
 //! A relay between clients and a server: a link that delays, slows down, breaks, and can be listened to.
 //!
-//! It works on the level of TCP connections and of UDP datagrams, so it needs no privileges; what happens below (loss,
-//! reordering, retransmission) it does not model. It knows no protocol above, but for one kind of proxy that it can
-//! play: one that has never heard of upgrades.
+//! [`Relay`] works on the level of TCP connections and of UDP datagrams, so it needs no privileges; what happens below
+//! (loss, reordering, retransmission) it does not model. It knows no protocol above, but for one kind of proxy that it
+//! can play: one that has never heard of upgrades.
+//!
+//! [`packets`] works on the level of IP packets, below TCP: what it loses, the kernel's TCP has to send again. It needs
+//! privileges, and client and server in network namespaces of their own.
 
 mod datagrams;
+pub mod packets;
 mod proxy;
 mod pump;
+mod timer;
 
 use std::{
     io,

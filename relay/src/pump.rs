@@ -1,12 +1,12 @@
 //! One way of one connection: bytes go in, wait as long as the link takes, and come out in order.
 
-use std::{collections::VecDeque, future::pending, io, time::Duration};
+use std::{collections::VecDeque, future::pending, io};
 
 use bytes::Bytes;
 use ticker::{clock, random};
-use tokio::{net::TcpStream, sync::watch, time::sleep};
+use tokio::{net::TcpStream, sync::watch};
 
-use crate::{Link, State, Way, proxy::Proxy};
+use crate::{Link, State, Way, proxy::Proxy, timer::Timer};
 
 const STREAM_JITTER: u64 = 61;
 const READ_BUFFER: usize = 16 * 1024;
@@ -27,6 +27,7 @@ pub(crate) async fn pump(
     let opens_ns = clock::now_ns() + link(&watched).opening.as_nanos() as u64;
     let mut draws = 0;
     let mut proxy = Proxy::default();
+    let mut timer = Timer::default();
     let mut under_way: VecDeque<(u64, Bytes)> = VecDeque::new();
     let mut waiting = 0;
     // The first byte goes up when the connection is open at the client's end.
@@ -37,13 +38,13 @@ pub(crate) async fn pump(
     while !(has_ended && under_way.is_empty()) {
         tokio::select! {
             biased;
-            () = arrives(under_way.front()) => {
+            () = arrives(under_way.front(), &mut timer) => {
                 let Some((_, bytes)) = under_way.pop_front() else { continue };
                 waiting -= bytes.len();
                 if watched.wait_for(|state| !state.is_frozen).await.is_err() {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
-                write(to, &bytes, || link(&watched).rate(way)).await?;
+                write(to, &bytes, || link(&watched).rate(way), &mut timer).await?;
             }
             read = read(from, &mut buffer), if !has_ended && waiting < MOST_UNDER_WAY => {
                 let read = read?;
@@ -85,12 +86,9 @@ impl Link {
 }
 
 /// Waits for the instant at which these bytes are at the other end.
-async fn arrives(next: Option<&(u64, Bytes)>) {
+async fn arrives(next: Option<&(u64, Bytes)>, timer: &mut Timer) {
     let Some((at_ns, _)) = next else { return pending().await };
-    let left_ns = at_ns.saturating_sub(clock::now_ns());
-    if left_ns > 0 {
-        sleep(Duration::from_nanos(left_ns)).await;
-    }
+    timer.until(*at_ns).await;
 }
 
 async fn read(from: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
@@ -104,11 +102,18 @@ async fn read(from: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Writes all of it, in pieces where the link is slow.
-async fn write(to: &TcpStream, mut bytes: &[u8], rate: impl Fn() -> Option<u32>) -> io::Result<()> {
+async fn write(
+    to: &TcpStream,
+    mut bytes: &[u8],
+    rate: impl Fn() -> Option<u32>,
+    timer: &mut Timer,
+) -> io::Result<()> {
+    let mut due_ns = clock::now_ns();
     // A link that is slow no more is so for what waits, too.
     while let Some(rate) = rate().filter(|_| !bytes.is_empty()) {
         let (piece, rest) = bytes.split_at(bytes.len().min((rate / PIECES_PER_SECOND).max(1) as usize));
-        sleep(Duration::from_secs_f64(piece.len() as f64 / f64::from(rate))).await;
+        due_ns += (piece.len() as f64 / f64::from(rate) * 1e9) as u64;
+        timer.until(due_ns).await;
         write_all(to, piece).await?;
         bytes = rest;
     }
