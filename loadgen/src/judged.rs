@@ -31,6 +31,7 @@ pub fn evidence(
         server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
         unclaimed_messages: books.unclaimed,
         ends,
+        emulated: variant.link.is_some(),
         loses: clients::loses(variant.kind, &variant.options),
         clipped: found.recording.clipped(),
         unknown_quotes: found.recording.sums.counts.unknown,
@@ -86,7 +87,8 @@ pub fn sockets(found: &Found, stats: Option<&Stats>) -> Sockets {
     let suites: Vec<&str> = books.tls_suites.iter().map(String::as_str).collect();
     Sockets {
         tls: (!suites.is_empty()).then(|| suites.join(", ")),
-        server: stats.map(|stats| SocketOptions {
+        // One that saw no TCP connection has no options to tell.
+        server: stats.filter(|stats| stats.connections.accepted > 0).map(|stats| SocketOptions {
             nodelay: stats.socket.nodelay,
             congestion_control: stats.socket.congestion_control.clone(),
         }),

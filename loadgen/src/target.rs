@@ -8,6 +8,7 @@ use ticker::{Anchor, clock};
 use crate::{
     crew::message::Where,
     endpoint::{Endpoint, EndpointError},
+    network::Home,
     plan::VariantPlan,
     process::{self, Cores, Usage},
     syscalls::{Syscalls, Uncounted},
@@ -74,16 +75,16 @@ pub enum Target {
 impl Target {
     /// Starts or finds the server of a variant and waits until it is ready.
     ///
-    /// `program` is the one that serves where the server is ours; what a server of somebody else's prints goes
+    /// `program` is the one that serves where the server is ours, in a network of its own if it is given a `home`; what a server of somebody else's prints goes
     /// into a file in `folder`.
     pub async fn start(
         program: &Program,
         variant: &VariantPlan,
-        cores: &Cores,
+        (cores, home): (&Cores, Option<Home>),
         folder: Option<&Path>,
     ) -> Result<Self, TargetError> {
         match &variant.peer {
-            None => Ok(Self::Reference(Box::new(Reference::start(program, variant, cores).await?))),
+            None => Ok(Self::Reference(Box::new(Reference::start(program, variant, (cores, home)).await?))),
             Some(peer) => Ok(Self::Peer(Box::new(PeerServer::start(variant, peer, cores, folder).await?))),
         }
     }

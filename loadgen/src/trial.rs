@@ -19,7 +19,7 @@ use crate::{
     judged,
     kernel_memory::{self, Reading},
     machine,
-    network::Network,
+    network::{Network, Wire},
     peers,
     plan::VariantPlan,
     process::{Cores, Usage},
@@ -82,7 +82,13 @@ enum Interruption {
 /// Runs a trial. A trial that cannot be run is one with its error, never a hole.
 pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial {
     let started_at = assemble::date(clock::unix_ns());
-    let mut target = match Target::start(setting.program, variant, &setting.cores, setting.folder).await {
+    let wire = match Wire::lay(variant, setting.seed) {
+        Ok(wire) => wire,
+        Err(error) => return assemble::failed(variant, started_at, no_network(&error)),
+    };
+    let home = wire.as_ref().map(Wire::server);
+    let started = Target::start(setting.program, variant, (&setting.cores, home), setting.folder).await;
+    let mut target = match started {
         Ok(target) => target,
         Err(error) => return assemble::failed(variant, started_at, error.to_string()),
     };
@@ -98,16 +104,12 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let syscalls = target.syscalls();
     let machine = Counters::now();
     let sizes = Sizes::of(variant, &machine::limits());
-    let network = match &variant.link {
-        Some(link) => match Network::start(link, &target.endpoint(), &setting.cores.loadgen) {
-            Ok(network) => Some(network),
-            Err(error) => {
-                let _ = target.stop().await;
-                let error = format!("failed to start the emulated network: {error}");
-                return assemble::failed(variant, started_at, error);
-            }
-        },
-        None => None,
+    let network = match Network::start(variant, wire, &target.endpoint(), &setting.cores.loadgen) {
+        Ok(network) => network,
+        Err(error) => {
+            let _ = target.stop().await;
+            return assemble::failed(variant, started_at, no_network(&error));
+        }
     };
     let mut course = match Course::start(variant, setting, (&target, network), &sizes).await {
         Ok(course) => course,
@@ -161,6 +163,10 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     let evidence =
         Evidence { marks, before, after, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
     assemble::trial(variant, started_at, &found, &evidence)
+}
+
+fn no_network(error: &std::io::Error) -> String {
+    format!("failed to start the emulated network: {error}")
 }
 
 /// Exchanges with the server's clock.
@@ -246,7 +252,7 @@ impl Course {
         let frame = crew::frame(variant).map_err(|error| CrewError::Threads(std::io::Error::other(error)))?;
         let (mut endpoint, mut place) = (target.endpoint(), target.place());
         if let Some(network) = &network {
-            (endpoint, place) = (network.in_front_of(endpoint), network.place(place));
+            (endpoint, place) = (network.seen(endpoint), network.place(place));
         }
         let endpoint = endpoint.from_sources(Sources::new(sizes.sources, 0));
         let job = Job {
@@ -254,6 +260,7 @@ impl Course {
             seed: setting.seed,
             endpoint: Arc::new(endpoint),
             listening: None,
+            home: network.as_ref().and_then(Network::home),
             clients: 0..variant.load.clients,
             frame: frame.clone(),
             anchor: setting.anchor,

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     io,
     ops::Range,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -19,6 +20,7 @@ use measurement::{
     tape::Tape,
     validity::Exhausted,
 };
+use relay::packets::Namespace;
 use ticker::{Anchor, Engine, clock};
 use tokio::{sync::watch, task::LocalSet};
 
@@ -112,6 +114,8 @@ pub struct Job {
     pub endpoint: Arc<Endpoint>,
     /// Takes messages as they come, unread: for those who want to see what a server says.
     pub listening: Option<Listening>,
+    /// The network namespace that its clients live in, if it is not this process's own.
+    pub home: Option<PathBuf>,
     /// Numbers of this worker's clients among all of the trial.
     pub clients: Range<u32>,
     /// Schedule and window; t0 comes with [`Stage::Run`].
@@ -237,6 +241,9 @@ pub fn spawn(
         if let Some(core) = job.core {
             // Without pinning the run goes on; the manifest tells which cores were asked for.
             let _ = process::pin_thread(&[core]);
+        }
+        if let Some(home) = &job.home {
+            Namespace::open(home)?.enter()?;
         }
         if job.variant.engine == Engine::Direct {
             return clients::direct(direct::Setup { job, stage, live });

@@ -404,6 +404,9 @@ fn the_supported_value_of_every_reserved_key_passes() {
     assert_eq!((plan.title.as_str(), plan.trials, plan.seed), ("mine", 3, 1));
 }
 
+/// Scenarios that start scripts of the repository: an installed binary alone could not run them.
+const OF_THE_CHECKOUT: [&str; 1] = ["proxies"];
+
 #[test]
 fn every_scenario_of_the_repository_loads_and_is_shipped() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
@@ -415,15 +418,18 @@ fn every_scenario_of_the_repository_loads_and_is_shipped() {
         }
         found += 1;
         let by_path = scenario::load(path.to_str().unwrap(), &Overrides::default()).unwrap();
-        let shipped = scenario::load(&by_path.name, &Overrides::default()).unwrap();
-        assert_eq!(by_path.text, shipped.text, "{} is shipped as another text", by_path.name);
         assert!(
             by_path.why.is_some() && by_path.notice.is_some(),
             "{} says neither why nor what to notice",
             by_path.name
         );
+        if OF_THE_CHECKOUT.contains(&by_path.name.as_str()) {
+            continue;
+        }
+        let shipped = scenario::load(&by_path.name, &Overrides::default()).unwrap();
+        assert_eq!(by_path.text, shipped.text, "{} is shipped as another text", by_path.name);
     }
-    assert_eq!(found, scenario::SHIPPED.len());
+    assert_eq!(found, scenario::SHIPPED.len() + OF_THE_CHECKOUT.len());
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Children {
                 secrets: message::secrets(&job.variant),
                 seed: job.seed,
                 place: place.clone(),
+                home: job.home.clone(),
                 clients: part(&job.clients, number, count),
                 anchor: job.anchor,
                 cores: share(cores, number, count),

@@ -4,7 +4,7 @@
 //! child tells its progress, and after `close`, as its last line, all that it found. The end of stdin ends the child.
 //! Types only, and nothing in them that is of one machine: several machines would say the same (docs/processes.md).
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::Range};
+use std::{collections::BTreeMap, net::SocketAddr, ops::Range, path::PathBuf};
 
 use measurement::{
     glimpse::Glimpse,
@@ -123,6 +123,9 @@ pub struct JobMessage {
     pub seed: u64,
     /// The server.
     pub place: Where,
+    /// The network namespace that its clients live in, if it is not the process's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<PathBuf>,
     /// Numbers of its clients among all of the trial.
     pub clients: Range<u32>,
     /// The run's one pair of clock readings.

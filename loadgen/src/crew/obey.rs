@@ -105,6 +105,7 @@ fn prepared(message: &JobMessage) -> Result<Job, ObeyError> {
         seed: message.seed,
         endpoint: Arc::new(endpoint.from_sources(sources)),
         listening: None,
+        home: message.home.clone(),
         clients: message.clients.clone(),
         frame,
         anchor: message.anchor,

@@ -59,6 +59,7 @@ fn desk() -> Desk {
         seed: 1,
         endpoint: Arc::new(Endpoint::reference(([127, 0, 0, 1], 9).into(), None).unwrap()),
         listening: None,
+        home: None,
         clients: 0..1,
         frame,
         anchor: Anchor { unix_ns: 0, mono_ns: 0 },

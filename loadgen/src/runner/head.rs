@@ -72,7 +72,7 @@ fn variant(variant: &VariantPlan) -> Variant {
         point: variant.point.clone(),
         model: clients::model(variant.kind, &variant.options),
         clients: u64::from(variant.load.clients),
-        link: variant.link.as_ref().map(network::model),
+        link: network::model(variant),
         ..Variant::default()
     }
 }

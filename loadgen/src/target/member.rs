@@ -15,6 +15,7 @@ use super::{
     Program, STOP_TIME, TargetError,
     reference::control::{Command, Hello, PROTOCOL, Reply},
 };
+use crate::network::Home;
 
 /// How long a process may take to start, or to answer.
 pub(super) const START_TIME: Duration = Duration::from_secs(10);
@@ -33,13 +34,21 @@ struct Channel {
 
 impl Member {
     /// Starts a process and waits for its greeting.
-    pub(super) async fn start(program: &Program, arguments: &[String]) -> Result<(Self, Hello), TargetError> {
+    pub(super) async fn start(
+        program: &Program,
+        arguments: &[String],
+        home: Option<&Home>,
+    ) -> Result<(Self, Hello), TargetError> {
         let mut command = tokio::process::Command::new(&program.path);
         command.args(&program.arguments).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // Ctrl-C is for us: the server ends when it is told to, or when our end of its stdin closes.
         command.process_group(0);
-        let mut child = command.spawn().map_err(TargetError::Spawn)?;
+        let child = match home {
+            Some(home) => home.spawn(command),
+            None => command.spawn(),
+        };
+        let mut child = child.map_err(TargetError::Spawn)?;
         let stdin = child.stdin.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdin")))?;
         let stdout = child.stdout.take().ok_or_else(|| TargetError::Spawn(io::Error::other("no stdout")))?;
         let mut channel = Channel { stdin, lines: BufReader::new(stdout).lines() };

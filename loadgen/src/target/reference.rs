@@ -25,6 +25,7 @@ use crate::{
     crew::{Sizes, message::Where, share},
     endpoint::Endpoint,
     machine,
+    network::Home,
     plan::{Compression, Http, VariantPlan, Workload, options::Word as _},
     process::Cores,
 };
@@ -50,6 +51,8 @@ pub struct Reference {
     /// The same, as another process is told it.
     pub place: Where,
     members: Vec<Member>,
+    /// Whether it lives in a network of its own, where it cannot be asked over HTTP.
+    is_away: bool,
     http: reqwest::Client,
 }
 
@@ -57,15 +60,21 @@ impl Reference {
     /// Starts the embedded server for a variant and waits until it is ready.
     ///
     /// `program` may be of another version, as long as it speaks the same control protocol and is one process.
-    pub async fn start(program: &Program, variant: &VariantPlan, cores: &Cores) -> Result<Self, TargetError> {
+    pub async fn start(
+        program: &Program,
+        variant: &VariantPlan,
+        (cores, home): (&Cores, Option<Home>),
+    ) -> Result<Self, TargetError> {
+        let home = home.as_ref();
+        let listen = home.map_or(ANY_PORT, |home| SocketAddr::new(home.address, 0));
         let count = Sizes::of(variant, &machine::limits()).servers;
         let arguments = |listen: SocketAddr, number| arguments(variant, cores, listen, (number, count));
-        let (first, hello) = Member::start(program, &arguments(ANY_PORT, 0)).await?;
+        let (first, hello) = Member::start(program, &arguments(listen, 0), home).await?;
         let (mut members, mut hellos) = (vec![first], vec![hello]);
         let address = hellos[0].address;
         // The port is taken: the others can start beside each other.
         let others: Vec<Vec<String>> = (1..count).map(|number| arguments(address, number)).collect();
-        for started in join_all(others.iter().map(|arguments| Member::start(program, arguments))).await {
+        for started in join_all(others.iter().map(|arguments| Member::start(program, arguments, home))).await {
             let (member, hello) = started?;
             members.push(member);
             hellos.push(hello);
@@ -73,7 +82,7 @@ impl Reference {
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
         let place = place(&hellos, variant.options.tls);
         let endpoint = place.endpoint(None).await?;
-        let reference = Self { endpoint, place, members, http };
+        let reference = Self { endpoint, place, members, is_away: home.is_some(), http };
         if reference.has_own_port() {
             reference.http.get(reference.url("/healthz")).send().await?.error_for_status()?;
         }
@@ -81,9 +90,9 @@ impl Reference {
         Ok(reference)
     }
 
-    /// One that shares its port cannot be asked over it.
+    /// One that shares its port cannot be asked over it, nor one in a network of its own.
     fn has_own_port(&self) -> bool {
-        self.members.len() == 1
+        self.members.len() == 1 && !self.is_away
     }
 
     /// Its processes.
@@ -224,6 +233,10 @@ fn arguments(
         .chain([format!("--max-connections={}", variant.connections().saturating_add(SPARE_CONNECTIONS))])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();
+    if !listen.ip().is_loopback() {
+        // Its network has one other end only, which is ours.
+        arguments.push("--allow-remote".to_owned());
+    }
     if cfg!(target_os = "linux") {
         arguments.push(format!("--cpus={}", cpus.join(",")));
     }

@@ -57,6 +57,7 @@ impl Crew {
             seed: 1,
             endpoint: Arc::new(Endpoint::reference(address, None).unwrap()),
             listening: None,
+            home: None,
             clients: 0..count,
             frame: frame.clone(),
             anchor,

@@ -33,6 +33,8 @@ pub struct Evidence {
     pub fault: Option<String>,
     /// Connections that the kernel dropped because the server's listener did not accept them in time.
     pub listen_drops: u64,
+    /// Whether the network is emulated by packets: it delays and loses them, and their being sent again is what is measured.
+    pub emulated: bool,
     /// Segments that the server's end sent again.
     pub server_retransmitted: u64,
     /// What the first client that failed said.

@@ -57,7 +57,9 @@ pub(super) fn sockets(findings: &mut Findings, trial: &Trial, evidence: &Evidenc
     let retransmitted = kernel.retransmitted + evidence.server_retransmitted;
     if retransmitted > 0 {
         let segments = kernel.segments_in + kernel.segments_out;
-        let isolated = retransmitted <= ISOLATED.0 || (retransmitted as f64) <= ISOLATED.1 * segments as f64;
+        let isolated = evidence.emulated
+            || retransmitted <= ISOLATED.0
+            || (retransmitted as f64) <= ISOLATED.1 * segments as f64;
         findings.add(Entry {
             code: "kernel.retransmitted",
             class: Class::Timing,
@@ -65,7 +67,11 @@ pub(super) fn sockets(findings: &mut Findings, trial: &Trial, evidence: &Evidenc
             message: "Segments of our connections were sent again; delays hold retransmission timeouts.".to_owned(),
             figure: format!("{retransmitted} of {segments} segments"),
             limit: if isolated { "0" } else { "3 and 0.1 %" },
-            advice: "They are not in the byte ledger. On a loopback they mean full buffers or a starved kernel: lower the load.",
+            advice: if evidence.emulated {
+                "They are not in the byte ledger. The emulated network loses or delays what is sent again."
+            } else {
+                "They are not in the byte ledger. On a loopback they mean full buffers or a starved kernel: lower the load."
+            },
         });
     }
 }

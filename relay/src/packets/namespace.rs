@@ -19,6 +19,14 @@ impl Namespace {
         Self(Arc::new(fd))
     }
 
+    /// The place behind a path that [`Self::path`] told.
+    ///
+    /// # Errors
+    /// When it cannot be opened: it is gone, or another user's.
+    pub fn open(path: &std::path::Path) -> io::Result<Self> {
+        Ok(Self::new(std::fs::File::open(path)?.into()))
+    }
+
     /// Lets the calling thread live in it from now on: sockets that it opens, threads and processes that it starts do,
     /// too. There is no way back, so this is for a thread of its own.
     ///

@@ -20,6 +20,7 @@ fn job(variant: VariantPlan) -> JobMessage {
         variant,
         seed: 1,
         place: Where::Peer { port: Some(7), through: None },
+        home: None,
         clients: 0..5,
         anchor: Anchor { unix_ns: 1, mono_ns: 2 },
         cores: vec![0],
