@@ -228,9 +228,10 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(slow) = &self.0.slow
-            && self.0.timeline.phase(clock::now_ns()) < Phase::Drain
-        {
+        if let Some(slow) = &self.0.slow {
+            if self.0.timeline.phase(clock::now_ns()) == Phase::Drain {
+                slow.borrow_mut().hurry(&self.0.stream.borrow());
+            }
             ready!(slow.borrow_mut().poll_turn(cx));
             let mut piece = [0; PIECE];
             let mut piece = ReadBuf::new(&mut piece);

@@ -292,6 +292,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
             worker: Rc::clone(&worker),
             seen: RefCell::default(),
             before: Cell::default(),
+            stormed: Cell::default(),
             slow: Cell::default(),
         }));
     }

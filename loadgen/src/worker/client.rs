@@ -36,6 +36,8 @@ pub struct Client {
     pub(crate) seen: RefCell<Seen>,
     /// Connections that stood before this one.
     pub(crate) before: Cell<u32>,
+    /// Whether the storm has been.
+    pub(crate) stormed: Cell<bool>,
     /// What a slow reader has.
     pub(crate) slow: Cell<SlowLog>,
 }
@@ -106,9 +108,10 @@ impl Client {
         }
         let draw = random::unit(self.worker.job.seed, STREAM_RETURNS, u64::from(self.number()) << 8 | u64::from(failures));
         if let Some(storm) = self.plan().storm
-            && self.before.get() == 1
+            && !self.stormed.get()
             && let Some(at_ns) = self.storm_ns()
         {
+            self.stormed.set(true);
             self.worker.recorder.borrow_mut().cut_off(self.index, at_ns);
             self.worker.pacer.at(at_ns + (storm.jitter.as_nanos() as f64 * draw) as u64).await;
             return true;
@@ -137,7 +140,7 @@ impl Client {
 
     /// Ends when the storm comes; never where there is none, or it is over.
     async fn storm(&self) {
-        if self.plan().storm.is_none() || self.before.get() > 1 || self.worker.started().await.is_none() {
+        if self.plan().storm.is_none() || self.stormed.get() || self.worker.started().await.is_none() {
             return std::future::pending().await;
         }
         match self.storm_ns() {
