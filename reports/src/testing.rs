@@ -81,6 +81,7 @@ fn run(variants: Vec<Variant>) -> RunResult {
             .into(),
         },
         variants,
+        claims: Vec::new(),
     }
 }
 

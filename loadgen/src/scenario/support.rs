@@ -12,7 +12,6 @@ use super::{
 pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError> {
     reserved(sources, "`[link]`", "the network is this machine's loopback", &file.link)?;
     reserved(sources, "`[[phase]]`", "the phases are connect, warm-up, measure and drain", &file.phase)?;
-    reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     Ok(())
 }

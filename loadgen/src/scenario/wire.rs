@@ -66,8 +66,9 @@ pub(super) struct Document<T> {
     pub(super) gate: Option<Vec<Spanned<Gate>>>,
     #[schemars(skip)]
     pub(super) phase: Reserved,
-    #[schemars(skip)]
-    pub(super) claim: Reserved,
+    /// Published figures, shown beside the measured ones; one that is asserted and does not hold ends the run with exit code 1.
+    #[schemars(with = "Option<Vec<Claim>>")]
+    pub(super) claim: Option<Vec<Spanned<Claim>>>,
 }
 
 /// `[[gate]]`
@@ -87,6 +88,44 @@ pub(super) struct Gate {
     pub(super) equals: Option<One<Quantity>>,
     /// At most so much worse than the baseline that `--baseline` names, as a share.
     pub(super) max_increase: Option<One<Quantity>>,
+}
+
+/// `[[claim]]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["text", "source", "claimed", "variant", "metric"]))]
+pub(super) struct Claim {
+    /// What was claimed, in a sentence.
+    pub(super) text: Option<One<String>>,
+    /// Where it was published.
+    pub(super) source: Option<One<String>>,
+    /// The published figure in the metric's unit: a number, or text such as "50ms", "12 kB" or "96%".
+    #[schemars(schema_with = "schema::claimed")]
+    pub(super) claimed: Option<One<Quantity>>,
+    /// Whose figure is held against it: a variant's name, of a sweep the full name of one of its points.
+    pub(super) variant: Option<One<String>>,
+    /// The metric's dotted name, as `loadgen list metrics` prints it.
+    #[schemars(schema_with = "schema::metric")]
+    pub(super) metric: Option<One<String>>,
+    /// Another variant: the figure is the ratio to its figure, a bare number.
+    pub(super) over: Option<One<String>>,
+    /// Another variant, instead of `over`: the figure is the difference to its figure.
+    pub(super) minus: Option<One<String>>,
+    /// The measured figure is multiplied by it first, 1 if left out.
+    #[schemars(schema_with = "schema::factor")]
+    pub(super) factor: Option<One<f64>>,
+    /// Printed instead of the metric's unit; `claimed` is then a number in it.
+    pub(super) unit: Option<One<String>>,
+    /// How far the two may differ, as a share of the published figure; not at all if left out.
+    pub(super) tolerance: Option<One<Quantity>>,
+    /// On which side of the published figure the measured one may be, `about` if left out.
+    #[schemars(schema_with = "schema::bound")]
+    pub(super) bound: Option<One<String>>,
+    /// `assert` (default): the run fails if it does not hold. `context`: it is shown and not judged.
+    #[schemars(schema_with = "schema::judge")]
+    pub(super) judge: Option<One<String>>,
+    /// Why the two differ or agree: the report prints it.
+    pub(super) why: Option<One<String>>,
 }
 
 /// `[workload]`
