@@ -303,12 +303,12 @@ mod tests {
         }
     }
 
-    fn of_result(claim: Claim, mut result: RunResult) -> ClaimResult {
+    fn of_result(claim: &Claim, mut result: RunResult) -> ClaimResult {
         result.scenario.plan = serde_json::json!({ "claims": [claim] });
         judge(&result).remove(0)
     }
 
-    fn of(claim: Claim) -> ClaimResult {
+    fn of(claim: &Claim) -> ClaimResult {
         of_result(claim, result())
     }
 
@@ -317,7 +317,7 @@ mod tests {
         use Bound::{About, AtLeast, AtMost};
         use ClaimVerdict::{Fails, Holds};
         let check = |claimed, bound, tolerance, expected| {
-            let found = of(Claim { bound, tolerance, ..claim(claimed) });
+            let found = of(&Claim { bound, tolerance, ..claim(claimed) });
             assert_eq!(found.verdict, expected, "{claimed} {bound:?} {tolerance}");
             assert_eq!((found.measured, found.low, found.high), (Some(100.0), Some(90.0), Some(120.0)));
         };
@@ -335,24 +335,24 @@ mod tests {
 
     #[test]
     fn ratios_and_differences_are_of_medians_and_their_ranges_of_both() {
-        let ratio = of(Claim { over: Some("b".to_owned()), ..claim(20.0) });
+        let ratio = of(&Claim { over: Some("b".to_owned()), ..claim(20.0) });
         assert_eq!(ratio.verdict, ClaimVerdict::Holds);
         assert_eq!((ratio.measured, ratio.low, ratio.high), (Some(20.0), Some(11.25), Some(30.0)));
         assert_eq!(ratio.unit, "");
-        let less = of(Claim { minus: Some("b".to_owned()), ..claim(95.0) });
+        let less = of(&Claim { minus: Some("b".to_owned()), ..claim(95.0) });
         assert_eq!(less.verdict, ClaimVerdict::Holds);
         assert_eq!((less.low, less.high, less.unit.as_str()), (Some(82.0), Some(116.0), "count"));
-        let bits = of(Claim { factor: 8.0, unit: Some("bit/s".to_owned()), ..claim(800.0) });
+        let bits = of(&Claim { factor: 8.0, unit: Some("bit/s".to_owned()), ..claim(800.0) });
         assert_eq!(bits.verdict, ClaimVerdict::Holds);
         assert_eq!((bits.high, bits.unit.as_str()), (Some(960.0), "bit/s"));
     }
 
     #[test]
     fn context_is_never_judged_and_what_is_not_measured_says_why() {
-        let context = |claim: Claim| of(Claim { judge: Judge::Context, ..claim });
+        let context = |claim: Claim| of(&Claim { judge: Judge::Context, ..claim });
         assert_eq!(context(claim(7.0)).verdict, ClaimVerdict::Context);
         let check = |claim: Claim, reason: &str| {
-            let found = of(claim.clone());
+            let found = of(&claim);
             assert_eq!((found.verdict, found.measured), (ClaimVerdict::NotMeasured, None), "{found:?}");
             assert!(found.reason.as_ref().is_some_and(|told| told.contains(reason)), "{found:?}");
             let found = context(claim);
@@ -364,7 +364,7 @@ mod tests {
         check(Claim { variant: "c".to_owned(), ..claim(1.0) }, "no variant c");
         let mut broken = result();
         broken.variants[0].trials[1].validity.classes.counts = Verdict::Invalid;
-        assert_eq!(of_result(claim(100.0), broken).verdict, ClaimVerdict::NotMeasured);
+        assert_eq!(of_result(&claim(100.0), broken).verdict, ClaimVerdict::NotMeasured);
     }
 
     #[test]
@@ -373,9 +373,9 @@ mod tests {
         let given = Claim { over: Some("b".to_owned()), tolerance: 0.1, ..claim(20.0) };
         let written = serde_json::to_value(&given).unwrap();
         assert_eq!(serde_json::from_value::<Claim>(written).unwrap(), given);
-        let found = serde_json::to_value(of(given)).unwrap();
+        let found = serde_json::to_value(of(&given)).unwrap();
         assert_eq!((&found["verdict"], &found["bound"]), (&"holds".into(), &"about".into()));
-        let not = of(Claim { variant: "c".to_owned(), ..claim(1.0) });
+        let not = of(&Claim { variant: "c".to_owned(), ..claim(1.0) });
         assert_eq!(serde_json::to_value(not).unwrap()["verdict"], "not measured");
     }
 }
