@@ -209,7 +209,7 @@ fn a_run_is_judged_by_its_claims() {
     let place = workplace(&claims);
     let checked = loadgen(place.path(), &["check", "two.toml"]);
     assert!(
-        checked.stdout.contains("Claim: Nothing is lost.: sse, updates.lost about 0"),
+        checked.stdout.contains("Claim: Nothing is lost.: sse, updates.lost exactly 0"),
         "{}",
         checked.stdout
     );

@@ -168,7 +168,6 @@ fn claims() {
     let claim = "[[claim]]\ntext = \"It is slow.\"\nsource = \"Somebody 2009\"\n";
     let cases = [
         ("no figure", "variant = \"websocket\""),
-        ("an unknown metric", "claimed = 1\nvariant = \"websocket\"\nmetric = \"updates.losst\""),
         ("an unknown variant", "claimed = 1\nvariant = \"websockets\"\nmetric = \"updates.lost\""),
         (
             "two others",

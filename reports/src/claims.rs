@@ -138,12 +138,16 @@ fn claimed(claim: &ClaimResult) -> String {
 
 /// What is not judged needs none.
 fn tolerance(claim: &ClaimResult) -> String {
-    let asserted = claim.verdict != ClaimVerdict::Context;
-    if asserted && claim.tolerance > 0.0 {
-        format!("± {} %", format::significant(claim.tolerance * 100.0).trim_end_matches(".00"))
-    } else {
-        String::new()
+    if claim.verdict == ClaimVerdict::Context || claim.tolerance == 0.0 {
+        return String::new();
     }
+    let sign = match claim.bound {
+        Bound::About => "±",
+        Bound::AtLeast => "−",
+        Bound::AtMost => "+",
+    };
+    // Two digits of a percentage: 0.07 × 100 is not 7.
+    format!("{sign} {} %", format::plain((claim.tolerance * 1e4).round() / 1e2))
 }
 
 fn range(claim: &ClaimResult) -> String {

@@ -121,12 +121,15 @@ fn claim_words(claim: &Claim) -> String {
         (None, None) => figure(claim.claimed, metrics::find(&claim.metric).map_or("", |metric| metric.unit)),
     };
     let bound = match claim.bound {
+        Bound::About if claim.tolerance == 0.0 && claim.judge == Judge::Assert => "exactly",
         Bound::About => "about",
         Bound::AtLeast => "at least",
         Bound::AtMost => "at most",
     };
     let judged = match claim.judge {
-        Judge::Assert if claim.tolerance > 0.0 => format!(", within {} %", claim.tolerance * 100.0),
+        Judge::Assert if claim.tolerance > 0.0 => {
+            format!(", within {} %", (claim.tolerance * 1e4).round() / 1e2)
+        }
         Judge::Assert => String::new(),
         Judge::Context => ", for context".to_owned(),
     };
@@ -317,7 +320,7 @@ mod tests {
         for line in [
             "Claim: It is slow: websocket, delivery_delay.p50 at most 50ms, within 2 %\n",
             "Claim: Heads: sse over websocket, bytes.per_second about 435, for context\n",
-            "Claim: Bits: sse, bytes.per_second about 16000 bit/s\n",
+            "Claim: Bits: sse, bytes.per_second exactly 16000 bit/s\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
