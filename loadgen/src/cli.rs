@@ -75,7 +75,7 @@ Examples:
 
 Exit codes:
   0  all well
-  1  a gate failed
+  1  a gate or a claim failed
   2  bad usage, scenario or result file
   3  the run could not be completed, or cannot be trusted
   4  inconclusive";

@@ -11,6 +11,7 @@ use std::{
 };
 
 use measurement::{
+    claim,
     result::{RunResult, Status, Trial},
     summary,
 };
@@ -172,6 +173,7 @@ pub fn rebuild(folder: &Path) -> Result<RunResult, FolderError> {
     for variant in &mut result.variants {
         variant.summary = summary::summarise(&variant.trials);
     }
+    result.claims = claim::judge(&result);
     Ok(result)
 }
 
@@ -227,6 +229,7 @@ mod tests {
             scenario: ScenarioInfo::default(),
             manifest: Manifest::default(),
             variants: vec![Variant { name: "a".to_owned(), ..Variant::default() }],
+            claims: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use measurement::{gate::Gate, recorder::Phases};
+use measurement::{claim::Claim, gate::Gate, recorder::Phases};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ticker::{Engine, FeedSettings, Transport};
@@ -48,6 +48,9 @@ pub struct Plan {
     pub variants: Vec<VariantPlan>,
     /// Limits to keep, each of one variant.
     pub gates: Vec<Gate>,
+    /// Published figures to be held against the measured ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
 }
 
 /// One row of the comparison.

@@ -263,6 +263,7 @@ mod tests {
             quick: false,
             variants: (0..variants).map(variant).collect(),
             gates: Vec::new(),
+            claims: Vec::new(),
         }
     }
 

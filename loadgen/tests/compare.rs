@@ -1,4 +1,4 @@
-//! `loadgen compare`, baselines and gates as a user runs them: exit codes, files, and what is refused.
+//! `loadgen compare`, baselines, gates and claims as a user runs them: exit codes, files, and what is refused.
 
 use std::{
     fs,
@@ -193,4 +193,58 @@ fn a_run_is_judged_by_its_gates_and_its_baseline() {
         "{}",
         other.stderr
     );
+}
+
+#[test]
+fn a_run_is_judged_by_its_claims() {
+    let claim = |text: &str, more: &str| {
+        format!("[[claim]]\ntext = \"{text}\"\nsource = \"Somebody 2009\"\nvariant = \"sse\"\n{more}\n")
+    };
+    let claims = claim("Nothing is lost.", "claimed = 0\nmetric = \"updates.lost\"")
+        + &claim("Heads are alike.", "claimed = 100\nover = \"websocket\"\nmetric = \"updates.expected\"")
+        + &claim(
+            "It was fast.",
+            "claimed = \"1us\"\nmetric = \"delivery_delay.p50\"\njudge = \"context\"\nwhy = \"Another machine.\"",
+        );
+    let place = workplace(&claims);
+    let checked = loadgen(place.path(), &["check", "two.toml"]);
+    assert!(
+        checked.stdout.contains("Claim: Nothing is lost.: sse, updates.lost exactly 0"),
+        "{}",
+        checked.stdout
+    );
+
+    let ran = loadgen(place.path(), &["run", "two.toml", "--quiet"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    for line in [
+        "claim holds: Nothing is lost: claimed 0, measured 0",
+        "claim FAILS: Heads are alike: claimed 100, measured 1",
+        "claim for context: It was fast: claimed 1.0 µs, ",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    let latest = place.path().join("runs/latest");
+    let read = |name: &str| fs::read_to_string(latest.join(name)).expect("a file of the run");
+    let result: Value = serde_json::from_str(&read("result.json")).expect("JSON");
+    let verdicts: Vec<&str> =
+        result["claims"].as_array().expect("claims").iter().filter_map(|c| c["verdict"].as_str()).collect();
+    assert_eq!(verdicts, ["holds", "fails", "context"]);
+    assert!(
+        read("junit.xml")
+            .contains("<testsuite name=\"claims\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\">")
+    );
+    assert!(
+        read("report.html").contains("Another machine.")
+            && read("summary.md").contains("## Claimed and measured")
+    );
+    assert!(read("tables/claimed-and-measured.csv").contains("Somebody 2009"));
+
+    let report = loadgen(place.path(), &["report", "runs/latest"]);
+    assert!(report.code == 0 && report.stdout.contains("claim FAILS"), "{}", report.stdout);
+    // Nothing of the one that holds two variants is left, and what is left holds.
+    let only = loadgen(place.path(), &["run", "two.toml", "--quiet", "--only", "sse"]);
+    assert_eq!(only.code, 0, "{}", only.stdout);
+    assert!(!only.stdout.contains("Heads are alike"), "{}", only.stdout);
+    let without = loadgen(place.path(), &["run", "two.toml", "--quiet", "--set", "claim=[]"]);
+    assert!(!without.stdout.contains("claim holds") && [0, 3].contains(&without.code), "{}", without.stdout);
 }

@@ -86,6 +86,7 @@ fn result(n: usize, delay_us: f64) -> RunResult {
             ..Manifest::default()
         },
         variants: vec![variant],
+        claims: Vec::new(),
     }
 }
 

@@ -29,7 +29,11 @@ fn result(folder: &Path) -> RunResult {
          [feed]\nsymbols = 4\nupdates_per_second = 50.0\narrivals = \"poisson\"\n\
          [load]\nclients = 10\nconnect_over = \"50ms\"\nwarmup = \"200ms\"\nmeasure = \"1s\"\ntrials = 1\n\
          [[transport]]\nkind = \"polling\"\ninterval = [\"100ms\", \"200ms\"]\n\
-         [[transport]]\nkind = \"websocket\"\n"
+         [[transport]]\nkind = \"websocket\"\n\
+         [[claim]]\ntext = {HOSTILE:?}\nsource = {HOSTILE:?}\nwhy = {HOSTILE:?}\nclaimed = 435\nvariant = \"polling 100ms\"\n\
+         over = \"websocket\"\nmetric = \"bytes.header_overhead_per_second\"\ntolerance = \"2%\"\n\
+         [[claim]]\ntext = \"Bits.\"\nsource = \"Somebody 2010\"\nclaimed = 6_968_000\nvariant = \"websocket\"\n\
+         metric = \"bytes.per_second\"\nfactor = 8\nunit = \"bit/s\"\njudge = \"context\"\n"
     );
     // Debug output has escapes of its own for what is not ASCII.
     fs::write(folder.join("hostile.toml"), scenario.replace("\\u{202e}", "\\u202e")).unwrap();

@@ -164,11 +164,30 @@ fn transports() {
 }
 
 #[test]
+fn claims() {
+    let claim = "[[claim]]\ntext = \"It is slow.\"\nsource = \"Somebody 2009\"\n";
+    let cases = [
+        ("no figure", "variant = \"websocket\""),
+        ("an unknown variant", "claimed = 1\nvariant = \"websockets\"\nmetric = \"updates.lost\""),
+        (
+            "two others",
+            "claimed = 1\nvariant = \"websocket\"\nmetric = \"updates.lost\"\nover = \"a\"\nminus = \"b\"",
+        ),
+        ("another unit", "claimed = \"5 kB\"\nvariant = \"websocket\"\nmetric = \"delivery_delay.p50\""),
+        ("an unknown key", "claim = 1"),
+    ];
+    let text: String = cases
+        .iter()
+        .map(|(title, lines)| errors(&[(title, &format!("{PUSH}{claim}{lines}\n"), &[])]))
+        .collect();
+    insta::assert_snapshot!(text);
+}
+
+#[test]
 fn unsupported() {
     let top = with_push(&[
         ("link", "[link]\nrtt = \"50ms\""),
         ("phase", "[[phase]]\nclients = 5"),
-        ("claim", "[[claim]]\ntext = \"x\""),
         ("workload", "[workload]\nkind = \"chat\""),
         ("echo of some symbols", "[workload]\nkind = \"echo\"\n[load]\nsymbols_per_client = 1"),
         ("echo by polling", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"polling\""),

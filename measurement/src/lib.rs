@@ -4,6 +4,7 @@
 //! merged at the end; everything else is a pure function of recorded values.
 
 pub mod changes;
+pub mod claim;
 pub mod delivery;
 pub mod gate;
 pub mod glimpse;

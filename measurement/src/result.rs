@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::claim::ClaimResult;
+
 mod bytes;
 mod closing;
 mod findings;
@@ -52,6 +54,9 @@ pub struct RunResult {
     pub manifest: Manifest,
     /// What was found, in the scenario's order.
     pub variants: Vec<Variant>,
+    /// Published figures that the scenario names, beside the measured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<ClaimResult>,
 }
 
 /// How a run or a trial ended.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    metrics,
-    result::{Status, Summary, Trial},
+    metrics::{self, Metric},
+    result::{Class, Status, Summary, Trial, Variant, Verdict},
 };
 
 /// Below this many trials an interval of the median says nothing, and `low`/`high` are the range.
@@ -21,6 +21,27 @@ pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Summary> {
         Some((metric.name.to_owned(), over(values)?))
     });
     figures.collect()
+}
+
+/// A metric's values that a verdict may rest on: of complete trials, where its class of figures is valid; or why there are none.
+pub fn trusted(variant: &Variant, metric: &Metric) -> Result<Vec<f64>, String> {
+    let trials = &variant.trials;
+    let complete: Vec<&Trial> = trials.iter().filter(|trial| trial.status == Status::Complete).collect();
+    if complete.len() < trials.len() || complete.is_empty() {
+        return Err(format!("{} of {} trials are complete", complete.len(), trials.len()));
+    }
+    let is_sound = |trial: &&&Trial| trial.validity.classes.of(metric.class) != Verdict::Invalid;
+    let sound: Vec<&&Trial> = complete.iter().filter(is_sound).collect();
+    // Noise voids times of single trials; a count that cannot be trusted once cannot be trusted.
+    let noisy = matches!(metric.class, Class::Timing | Class::Cost);
+    if sound.is_empty() || !noisy && sound.len() < complete.len() {
+        return Err(format!("{} of {} trials are valid for it", sound.len(), complete.len()));
+    }
+    let values: Vec<f64> = sound.iter().filter_map(|trial| metric.of(trial)).collect();
+    if values.is_empty() {
+        return Err("no trial can tell it (too few events, or not for this transport)".to_owned());
+    }
+    Ok(values)
 }
 
 /// Median, and the range or the 95 % interval of the median by order statistics; `None` without values.

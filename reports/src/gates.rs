@@ -3,14 +3,13 @@
 use measurement::{
     gate::{Gate, Limit},
     metrics::{self, Better, Comparison, Metric},
-    result::{RunResult, Status, Trial, Variant, Verdict},
+    result::RunResult,
     summary,
 };
 
 use crate::{
     format,
     junit::{Case, Outcome},
-    overview,
 };
 
 /// How a gate ended.
@@ -131,28 +130,11 @@ fn against(
     (if kept { Judgement::Passed } else { Judgement::Failed }, told)
 }
 
-/// The metric in every complete trial.
+/// The metric in every trial that may be judged by.
 fn values(result: &RunResult, gate: &Gate, metric: &Metric) -> Result<Vec<f64>, String> {
     let variant = result.variants.iter().find(|variant| variant.name == gate.variant);
-    let Some(Variant { trials, .. }) = variant else {
-        return Err(format!("the result has no variant {}", gate.variant));
-    };
-    let complete: Vec<&Trial> = trials.iter().filter(|trial| trial.status == Status::Complete).collect();
-    if complete.len() < trials.len() || complete.is_empty() {
-        return Err(format!("{} of {} trials are complete", complete.len(), trials.len()));
-    }
-    let sound: Vec<&&Trial> =
-        complete.iter().filter(|trial| overview::verdict(trial, metric.class) != Verdict::Invalid).collect();
-    // Noise voids times of single trials; a count that cannot be trusted once cannot be trusted.
-    let noisy = matches!(metric.class, measurement::result::Class::Timing | measurement::result::Class::Cost);
-    if sound.is_empty() || !noisy && sound.len() < complete.len() {
-        return Err(format!("{} of {} trials are valid for it", sound.len(), complete.len()));
-    }
-    let values: Vec<f64> = sound.iter().filter_map(|trial| metric.of(trial)).collect();
-    if values.is_empty() {
-        return Err("no trial can tell it (too few events, or not for this transport)".to_owned());
-    }
-    Ok(values)
+    let variant = variant.ok_or_else(|| format!("the result has no variant {}", gate.variant))?;
+    summary::trusted(variant, metric)
 }
 
 fn range(found: &[f64], shown: &dyn Fn(f64) -> String) -> String {
@@ -184,6 +166,8 @@ pub(crate) fn figure(value: f64, unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use measurement::result::{Status, Verdict};
+
     use super::*;
     use crate::testing;
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    ReportError,
+    ReportError, claims,
     economy::{self, CutOff, Row, Wins},
     format,
     html::sections::{Section, table},
@@ -38,6 +38,8 @@ struct Page<'a> {
     overview: Overview,
     columns: &'a [Column],
     not_decided: &'static str,
+    claims_title: &'static str,
+    claims: Vec<claims::Row>,
     /// Shown at once, and folded away.
     flips: (Vec<String>, Vec<String>),
     /// Anchors and titles.
@@ -82,6 +84,8 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
         result,
         flips: (std::mem::take(&mut overview.flips), hidden),
         overview,
+        claims_title: claims::TITLE,
+        claims: claims::rows(result),
         contents: Vec::new(),
         names: names(result),
         days: economy::days(result),
@@ -112,7 +116,8 @@ pub(crate) fn page(result: &RunResult, plots: &[Plot]) -> Result<String, ReportE
 /// Every table of the page that is not behind a plot, with its title.
 pub(crate) fn tables(result: &RunResult) -> Vec<(&'static str, Table)> {
     let sections = sections::all(result).into_iter().map(|section| (section.title, section.table));
-    sections.chain(manifest(result)).collect()
+    let claims = std::iter::once((claims::TITLE, claims::table(result)));
+    claims.chain(sections).chain(manifest(result)).collect()
 }
 
 /// Number, name and colour of each series, as the drawings have them.
@@ -122,7 +127,11 @@ fn names(result: &RunResult) -> Vec<(usize, String, String)> {
 }
 
 fn contents(page: &Page<'_>) -> Vec<(&'static str, &'static str)> {
-    let mut contents = vec![("answer", "The answer"), ("findings", "What was noticed")];
+    let mut contents = vec![("answer", "The answer")];
+    if !page.claims.is_empty() {
+        contents.push(("claims", claims::TITLE));
+    }
+    contents.push(("findings", "What was noticed"));
     contents.extend(page.plots.iter().map(|plot| (plot.name, plot.title)));
     let sections = [
         (!page.days.is_empty(), "day", "What many users cost a day"),
@@ -219,6 +228,34 @@ mod tests {
             "Did it even happen?",
             "Every byte by layer",
             "loadgen run ticker",
+        ] {
+            let at = html[from..].find(part);
+            assert!(at.is_some(), "{part} is missing or out of order");
+            from += at.unwrap();
+        }
+    }
+
+    #[test]
+    fn claims_stand_right_after_the_first_table() {
+        assert!(!rendered(&testing::result()).contains("id=\"claims\""));
+        let html = rendered(&testing::claimed());
+        assert!(!html.contains("<script>alert") && !html.contains("<img src=x"), "not escaped");
+        let mut from = 0;
+        for part in [
+            "What the columns mean",
+            "<h2 id=\"claims\">Claimed and measured",
+            "A price is wrong half of the time.",
+            "Somebody 2009, table 4",
+            "50.0 %",
+            "51.0 %",
+            "holds",
+            "at least 435",
+            "fails",
+            "Headers count once.",
+            "not measured",
+            "6,968,000 bit/s",
+            "Another size of heads.",
+            "On this page",
         ] {
             let at = html[from..].find(part);
             assert!(at.is_some(), "{part} is missing or out of order");

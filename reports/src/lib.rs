@@ -10,6 +10,7 @@ use std::{
 
 use measurement::result::{FORMAT, RunResult};
 
+pub mod claims;
 pub mod compare;
 pub mod format;
 pub mod gates;
@@ -148,7 +149,7 @@ pub fn render_comparison(
     write(&folder.join("comparison.html"), page.as_bytes())
 }
 
-/// Writes `junit.xml` into a run's folder: a case for each gate, and for each gating metric of a comparison.
+/// Writes `junit.xml` into a run's folder: a case for each gate, each claim, and each gating metric of a comparison.
 pub fn render_junit(
     result: &RunResult,
     judged: &[gates::Judged],
@@ -157,6 +158,7 @@ pub fn render_junit(
     folder: &Path,
 ) -> Result<PathBuf, ReportError> {
     let mut cases = gates::cases(judged);
+    cases.extend(claims::cases(result));
     cases
         .extend(comparison.map(|comparison| compare::cases(comparison, undecided_fails)).unwrap_or_default());
     write(&folder.join("junit.xml"), junit::document(&result.scenario.title, &cases).as_bytes())

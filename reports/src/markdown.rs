@@ -3,6 +3,7 @@
 use measurement::result::RunResult;
 
 use crate::{
+    claims,
     overview::{self, Best, COLUMNS, NOT_DECIDED},
     terminal,
 };
@@ -36,6 +37,7 @@ pub(crate) fn summary(result: &RunResult) -> String {
     if !overview.marks.is_empty() {
         lines.push(escape(overview.marks));
     }
+    lines.extend(claimed(result));
     lines.extend(overview.flips.iter().map(|flip| format!("\n{}", escape(flip))));
     lines.push(format!("\n{NOT_DECIDED}"));
     if !findings.is_empty() {
@@ -45,6 +47,31 @@ pub(crate) fn summary(result: &RunResult) -> String {
     let command: String = result.command.replace('`', "'").chars().filter(|c| !c.is_control()).collect();
     lines.push(format!("\nMade by `{command}` on {}.", escape(&result.started_at)));
     lines.join("\n") + "\n"
+}
+
+/// The claims as a section with a table.
+fn claimed(result: &RunResult) -> Vec<String> {
+    let rows = claims::rows(result);
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let under = |text: &str, small: &str| match small {
+        "" => escape(text),
+        small => format!("{}<br>{}", escape(text), escape(small)),
+    };
+    let line = |row: claims::Row| {
+        let verdict = if row.fails { format!("**{}**", row.verdict) } else { row.verdict.to_owned() };
+        format!(
+            "| {} | {} | {} | {verdict} | {} |",
+            under(&row.text, &row.source),
+            under(&row.claimed, &row.tolerance),
+            under(&row.measured, &row.spread),
+            escape(&row.why)
+        )
+    };
+    let head =
+        format!("\n## {}\n\n| claim | claimed | measured | verdict | why they differ |", claims::TITLE);
+    [head, "|---|---:|---:|---|---|".to_owned()].into_iter().chain(rows.into_iter().map(line)).collect()
 }
 
 /// Text that stays text: neither markup nor a table's end.
@@ -75,6 +102,15 @@ mod tests {
         let text = summary(&testing::result());
         assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn claims_are_a_table_after_the_first() {
+        let text = summary(&testing::claimed());
+        assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+        let from = text.find("## Claimed and measured").unwrap();
+        let section: Vec<&str> = text[from..].lines().take_while(|line| !line.starts_with("Even")).collect();
+        insta::assert_snapshot!(section.join("\n"));
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use measurement::result::{Finding, RunResult, Severity, Trial, Variant};
 
-use crate::overview::{self, Best, CLASSES, COLUMNS, Overview};
+use crate::{
+    claims,
+    overview::{self, Best, CLASSES, COLUMNS, Overview},
+};
 
 const WIDTH: u16 = 110;
 
-/// Headline, one row for each variant, findings. No line is wider than 110 columns, but for long findings.
+/// Headline, one row for each variant, findings. No line is wider than 110 columns, but for long claims and findings.
 pub fn terminal_table(result: &RunResult) -> String {
     let overview = overview::overview(result);
     let table = table(&overview).to_string().replace('\u{a0}', " ");
@@ -21,6 +24,9 @@ pub fn terminal_table(result: &RunResult) -> String {
     line(&mut text, &format!("{}{marks}", overview.spread));
     if !overview.marks.is_empty() {
         line(&mut text, overview.marks);
+    }
+    for claim in &result.claims {
+        line(&mut text, &claims::line(claim));
     }
     for flip in &overview.flips {
         line(&mut text, &format!("- {flip}"));
@@ -147,6 +153,16 @@ mod tests {
     #[test]
     fn the_table_of_a_plain_run() {
         insta::assert_snapshot!(terminal_table(&testing::result()));
+    }
+
+    #[test]
+    fn each_claim_has_a_line() {
+        let text = terminal_table(&testing::claimed());
+        for start in
+            ["claim holds: A price", "claim FAILS: ", "claim NOT MEASURED: It", "claim for context: So"]
+        {
+            assert_eq!(text.lines().filter(|line| line.starts_with(start)).count(), 1, "{start}: {text}");
+        }
     }
 
     #[test]

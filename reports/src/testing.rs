@@ -1,6 +1,7 @@
 //! Made-up results for tests: plausible, with every awkward case that a real one may hold.
 
 use measurement::{
+    claim,
     histogram::Recorder,
     result::{
         Age, Bytes, Class, Clients, FORMAT, Fairness, Finding, Handshake, Layers, Manifest, Mean, Model,
@@ -36,6 +37,24 @@ pub(crate) fn swept() -> RunResult {
     let mut variants = result().variants;
     variants.insert(1, variant("polling 2s", ModelKind::Pull, Some(2e6), 1_000.0));
     run(variants)
+}
+
+/// The same with claims: one that holds, one that fails, one without a figure and one for context.
+pub(crate) fn claimed() -> RunResult {
+    let mut result = result();
+    result.scenario.plan["claims"] = serde_json::json!([
+        { "text": "A price is wrong half of the time.", "source": "Somebody 2009, table 4", "claimed": 0.5,
+          "variant": "polling 1s", "metric": "per_symbol.out_of_sync_share", "tolerance": 0.05 },
+        { "text": HOSTILE, "source": HOSTILE, "claimed": 435.0, "variant": "polling 1s", "over": "stream",
+          "metric": "bytes.per_second", "bound": "at-least", "why": format!("Headers count once. {HOSTILE}") },
+        { "text": "It connects in a moment.", "source": "Somebody else", "claimed": 50_000.0, "variant": "stream",
+          "metric": "connect.p50", "bound": "at-most" },
+        { "text": "So many bits a second.", "source": "Somebody 2010", "claimed": 6_968_000.0, "factor": 8.0,
+          "unit": "bit/s", "variant": "polling 1s", "metric": "bytes.per_second", "judge": "context",
+          "why": "Another size of heads." },
+    ]);
+    result.claims = claim::judge(&result);
+    result
 }
 
 /// A run whose only trial failed.
@@ -81,6 +100,7 @@ fn run(variants: Vec<Variant>) -> RunResult {
             .into(),
         },
         variants,
+        claims: Vec::new(),
     }
 }
 

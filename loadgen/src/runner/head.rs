@@ -47,6 +47,7 @@ pub(super) fn head(
         },
         manifest,
         variants: plan.variants.iter().map(variant).collect(),
+        claims: Vec::new(),
     }
 }
 

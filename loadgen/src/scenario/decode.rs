@@ -129,7 +129,7 @@ fn unknown_key(rest: &str, path: &[String]) -> Problem {
     let known: Vec<String> = words.collect();
     let table = match path {
         [] | [_] => "the top level".to_owned(),
-        [table, _] if table == "transport" || table == "gate" => format!("[[{table}]]"),
+        [table, _] if ["transport", "gate", "claim"].contains(&table.as_str()) => format!("[[{table}]]"),
         [tables @ .., _] => format!("[{}]", tables.join(".")),
     };
     let tables = [
@@ -140,6 +140,7 @@ fn unknown_key(rest: &str, path: &[String]) -> Problem {
         ("[defaults]", wire::keys_of::<wire::Defaults>()),
         ("[[transport]]", wire::keys_of::<wire::Transport>()),
         ("[[gate]]", wire::keys_of::<wire::Gate>()),
+        ("[[claim]]", wire::keys_of::<wire::Claim>()),
         ("[transport.server]", wire::keys_of::<wire::Server>()),
         ("[transport.open]", wire::keys_of::<wire::Open>()),
         ("[transport.message]", wire::keys_of::<wire::Message>()),

@@ -33,7 +33,7 @@ pub(super) fn resolve(
             .metric
             .as_ref()
             .ok_or_else(|| missing("metric", "write metric = \"…\", a name of `loadgen list metrics`"))?;
-        let metric = metric(sources, named)?;
+        let metric = metric(sources, "gate.metric", named)?;
         let limit = limit(sources, given, metric)?
             .ok_or_else(|| missing("below", "write one of below, above, equals, or max_increase = \"1%\""))?;
         for variant in variants(sources, given, plan, labels)? {
@@ -43,11 +43,16 @@ pub(super) fn resolve(
     Ok(gates)
 }
 
-fn metric(sources: &Sources, named: &One<String>) -> Result<&'static Metric, ScenarioError> {
+/// The metric that a key names.
+pub(super) fn metric(
+    sources: &Sources,
+    key: &str,
+    named: &One<String>,
+) -> Result<&'static Metric, ScenarioError> {
     metrics::find(&named.value).ok_or_else(|| {
         let names = || metrics::ALL.iter().map(|metric| metric.name);
         let problem = Problem::UnknownValue {
-            key: "gate.metric".to_owned(),
+            key: key.to_owned(),
             found: named.value.clone(),
             nearest: nearest(&named.value, names()),
             known: names().map(str::to_owned).collect(),
@@ -113,10 +118,7 @@ fn limit(sources: &Sources, given: &wire::Gate, metric: &Metric) -> Result<Optio
     let value = quantity(&first.value, unit).ok_or_else(|| {
         let problem = Problem::OutOfRange {
             key: format!("gate.{key}"),
-            found: match &first.value {
-                Quantity::Text(text) => format!("{text:?}"),
-                Quantity::Bare(number) => number.to_string(),
-            },
+            found: as_written(&first.value),
             expected: expected(unit).to_owned(),
             advice: format!("{} is {}", metric.name, metric.meaning),
         };
@@ -125,7 +127,16 @@ fn limit(sources: &Sources, given: &wire::Gate, metric: &Metric) -> Result<Optio
     Ok(Some(make(value)))
 }
 
-fn expected(unit: &str) -> &'static str {
+/// A quantity as the file has it.
+pub(super) fn as_written(given: &Quantity) -> String {
+    match given {
+        Quantity::Text(text) => format!("{text:?}"),
+        Quantity::Bare(number) => number.to_string(),
+    }
+}
+
+/// How a quantity of a unit is written.
+pub(super) fn expected(unit: &str) -> &'static str {
     match unit {
         "us" | "s" => "a duration such as \"50ms\"",
         "share" => "a share such as \"1%\" or 0.01",
@@ -134,8 +145,8 @@ fn expected(unit: &str) -> &'static str {
     }
 }
 
-/// A limit in its metric's unit; never negative.
-fn quantity(given: &Quantity, unit: &str) -> Option<f64> {
+/// A quantity in its metric's unit; never negative.
+pub(super) fn quantity(given: &Quantity, unit: &str) -> Option<f64> {
     let scaled = |text: &str, suffixes: &[(&str, f64)]| {
         let found = suffixes.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)));
         let (number, factor) = found.unwrap_or((text, &1.0));

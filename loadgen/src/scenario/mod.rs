@@ -5,6 +5,7 @@
 use crate::plan::Plan;
 
 mod axes;
+mod claims;
 mod decode;
 mod error;
 pub mod estimate;
@@ -75,6 +76,7 @@ fn resolve_source(
     support::refuse(&file, &sources)?;
     let resolve::Resolved { mut plan, labels } = resolve::resolve(source, &file, &sources, environment)?;
     plan.gates = gates::resolve(&file, &sources, &plan, &labels)?;
+    plan.claims = claims::resolve(&file, &sources, &plan, &labels)?;
     overrides::keep_only(&mut plan, &labels, &overrides.only)?;
     if overrides.quick {
         overrides::quicken(&mut plan);

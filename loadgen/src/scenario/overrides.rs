@@ -80,6 +80,12 @@ pub(super) fn keep_only(plan: &mut Plan, labels: &[String], only: &[String]) -> 
     plan.variants.retain(|_| kept.next() == Some(true));
     let left = |variant: &str| plan.variants.iter().any(|kept| kept.name == variant);
     plan.gates.retain(|gate| left(&gate.variant));
+    plan.claims.retain(|claim| {
+        [Some(&claim.variant), claim.over.as_ref(), claim.minus.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|name| left(name))
+    });
     Ok(())
 }
 

@@ -62,6 +62,7 @@ pub(super) fn resolve(
         quick: false,
         variants: Vec::new(),
         gates: Vec::new(),
+        claims: Vec::new(),
     };
     let labels = variants.iter().map(|named| named.label.clone()).collect();
     let variants = variants.into_iter().map(|named| named.variant).collect();

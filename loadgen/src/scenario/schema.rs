@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
+use measurement::claim::{Bound, Judge};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Value, json};
 use ticker::{Arrivals, Transport, quote};
@@ -151,6 +152,23 @@ pub(super) fn metric(_: &mut SchemaGenerator) -> Schema {
     one(strings(measurement::metrics::ALL.iter().map(|metric| metric.name)))
 }
 
+/// A published figure; a difference may be below zero.
+pub(super) fn claimed(_: &mut SchemaGenerator) -> Schema {
+    one(json!({ "type": ["number", "string"] }))
+}
+
+pub(super) fn factor(_: &mut SchemaGenerator) -> Schema {
+    one(json!({ "type": "number", "exclusiveMinimum": 0 }))
+}
+
+pub(super) fn bound(_: &mut SchemaGenerator) -> Schema {
+    one(strings(Bound::WORDS.iter().map(|(word, _)| *word)))
+}
+
+pub(super) fn judge(_: &mut SchemaGenerator) -> Schema {
+    one(strings(Judge::WORDS.iter().map(|(word, _)| *word)))
+}
+
 fn one(value: Value) -> Schema {
     Schema::try_from(value).unwrap_or_default()
 }
@@ -249,7 +267,6 @@ mod tests {
     fn every_key_is_there_with_its_words_and_nothing_else_is_taken() {
         let schema = scenario();
         let check = |schema: &Value, mut expected: Vec<String>| {
-            expected.retain(|key| !["claim"].contains(&key.as_str()));
             let mut found = keys(schema);
             found.sort_unstable();
             expected.sort_unstable();
@@ -276,6 +293,8 @@ mod tests {
         check(&of("Open"), wire::keys_of::<wire::Open>());
         check(&of("Keepalive"), wire::keys_of::<wire::Keepalive>());
         check(&of("Message"), wire::keys_of::<wire::Message>());
+        check(&of("Gate"), wire::keys_of::<wire::Gate>());
+        check(&of("Claim"), wire::keys_of::<wire::Claim>());
         let http = of("Transport")["properties"]["http"]["anyOf"][0]["enum"].clone();
         assert_eq!(http, json!(["1.1", "2", "3"]));
         assert!(!schema.to_string().contains("null"));

@@ -2,24 +2,16 @@
 
 use super::{
     decode::Sources,
-    error::{Problem, ScenarioError},
+    error::ScenarioError,
     scalar::One,
     values::{self, Words},
-    wire::{File, Reserved},
+    wire::File,
 };
 
 /// Refuses what a later version will do. Values equal to what this version does anyway pass.
 pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError> {
-    reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
     only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     Ok(())
-}
-
-fn reserved(sources: &Sources, what: &str, advice: &str, given: &Reserved) -> Result<(), ScenarioError> {
-    match given {
-        Some(given) => Err(not_supported(sources, what.to_owned(), advice, given.span())),
-        None => Ok(()),
-    }
 }
 
 fn only(
@@ -33,8 +25,4 @@ fn only(
         Some(given) => values::word(sources, key, given, &Words { supported: &[(supported, ())], planned }),
         None => Ok(()),
     }
-}
-
-fn not_supported(sources: &Sources, what: String, advice: &str, span: super::scalar::Span) -> ScenarioError {
-    sources.error(Problem::NotSupported { what, advice: advice.to_owned() }, span, "this")
 }

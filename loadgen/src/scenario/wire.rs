@@ -1,14 +1,13 @@
 //! The scenario file as it is written, key by key; every value keeps its position. No defaults, no checks.
 //!
-//! All names of the scenario format are here, those of later versions as [`Reserved`]: they are refused by
-//! name (`support`), never ignored. Plain structs only: flattened and tagged types lose positions.
+//! Plain structs only: flattened and tagged types lose positions.
 
 use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor},
 };
 use ticker::Engine;
 use toml::Spanned;
@@ -21,9 +20,6 @@ use crate::plan::{
     Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode,
     link::{Failure, Level, Preset},
 };
-
-/// A key of a later version: whatever it holds.
-pub(super) type Reserved = Option<Spanned<IgnoredAny>>;
 
 /// A scenario file.
 pub(super) type File = Document<Vec<Spanned<Transport>>>;
@@ -71,8 +67,9 @@ pub(super) struct Document<T> {
     /// Stages of the feed, one after another from the beginning of the window.
     #[schemars(with = "Option<Vec<Phase>>")]
     pub(super) phase: Option<Vec<Spanned<Phase>>>,
-    #[schemars(skip)]
-    pub(super) claim: Reserved,
+    /// Published figures, shown beside the measured ones; one that is asserted and does not hold ends the run with exit code 1.
+    #[schemars(with = "Option<Vec<Claim>>")]
+    pub(super) claim: Option<Vec<Spanned<Claim>>>,
 }
 
 /// `[[gate]]`
@@ -92,6 +89,44 @@ pub(super) struct Gate {
     pub(super) equals: Option<One<Quantity>>,
     /// At most so much worse than the baseline that `--baseline` names, as a share.
     pub(super) max_increase: Option<One<Quantity>>,
+}
+
+/// `[[claim]]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["text", "source", "claimed", "variant", "metric"]))]
+pub(super) struct Claim {
+    /// What was claimed, in a sentence.
+    pub(super) text: Option<One<String>>,
+    /// Where it was published.
+    pub(super) source: Option<One<String>>,
+    /// The published figure in the metric's unit: a number, or text such as "50ms", "12 kB" or "96%".
+    #[schemars(schema_with = "schema::claimed")]
+    pub(super) claimed: Option<One<Quantity>>,
+    /// Whose figure is held against it: a variant's name, of a sweep the full name of one of its points.
+    pub(super) variant: Option<One<String>>,
+    /// The metric's dotted name, as `loadgen list metrics` prints it.
+    #[schemars(schema_with = "schema::metric")]
+    pub(super) metric: Option<One<String>>,
+    /// Another variant: the figure is the ratio to its figure, a bare number.
+    pub(super) over: Option<One<String>>,
+    /// Another variant, instead of `over`: the figure is the difference to its figure.
+    pub(super) minus: Option<One<String>>,
+    /// The measured figure is multiplied by it first, 1 if left out.
+    #[schemars(schema_with = "schema::factor")]
+    pub(super) factor: Option<One<f64>>,
+    /// Printed instead of the metric's unit; `claimed` is then a number in it.
+    pub(super) unit: Option<One<String>>,
+    /// How far the two may differ, as a share of the published figure; not at all if left out.
+    pub(super) tolerance: Option<One<Quantity>>,
+    /// On which side of the published figure the measured one may be, `about` if left out.
+    #[schemars(schema_with = "schema::bound")]
+    pub(super) bound: Option<One<String>>,
+    /// `assert` (default): the run fails if it does not hold. `context`: it is shown and not judged.
+    #[schemars(schema_with = "schema::judge")]
+    pub(super) judge: Option<One<String>>,
+    /// Why the two differ or agree: the report prints it.
+    pub(super) why: Option<One<String>>,
 }
 
 /// `[workload]`

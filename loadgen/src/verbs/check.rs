@@ -6,6 +6,7 @@ use std::{
 };
 
 use measurement::{
+    claim::{Bound, Claim, Judge},
     gate::{Gate, Limit},
     metrics,
     result::{Model, ModelKind},
@@ -82,6 +83,9 @@ fn print(
     for gate in &plan.gates {
         writeln!(out, "Gate: {}: {}", gate.variant, gate_words(gate))?;
     }
+    for claim in &plan.claims {
+        writeln!(out, "Claim: {}: {}", claim.text, claim_words(claim))?;
+    }
     for note in notes(plan, cores) {
         writeln!(out, "Note: {note}")?;
     }
@@ -94,11 +98,7 @@ fn processes(count: u64) -> String {
 
 fn gate_words(gate: &Gate) -> String {
     let unit = metrics::find(&gate.metric).map_or("", |metric| metric.unit);
-    let value = |value: f64| match unit {
-        "us" => written(Duration::from_secs_f64(value / 1e6)),
-        "share" => format!("{} %", value * 100.0),
-        unit => format!("{value} {unit}").trim_end().to_owned(),
-    };
+    let value = |value: f64| figure(value, unit);
     let limit = match gate.limit {
         Limit::Below(most) => format!("below {}", value(most)),
         Limit::Above(least) => format!("above {}", value(least)),
@@ -106,6 +106,43 @@ fn gate_words(gate: &Gate) -> String {
         Limit::MaxIncrease(share) => format!("at most {} % worse than the baseline", share * 100.0),
     };
     format!("{} {limit}", gate.metric)
+}
+
+/// `polling 1s over websocket, bytes.per_second about 435, within 2 %`
+fn claim_words(claim: &Claim) -> String {
+    let other = match (&claim.over, &claim.minus) {
+        (Some(other), _) => format!(" over {other}"),
+        (None, Some(other)) => format!(" minus {other}"),
+        (None, None) => String::new(),
+    };
+    let claimed = match (&claim.unit, &claim.over) {
+        (Some(own), _) => format!("{} {own}", claim.claimed),
+        (None, Some(_)) => claim.claimed.to_string(),
+        (None, None) => figure(claim.claimed, metrics::find(&claim.metric).map_or("", |metric| metric.unit)),
+    };
+    let bound = match claim.bound {
+        Bound::About if claim.tolerance == 0.0 && claim.judge == Judge::Assert => "exactly",
+        Bound::About => "about",
+        Bound::AtLeast => "at least",
+        Bound::AtMost => "at most",
+    };
+    let judged = match claim.judge {
+        Judge::Assert if claim.tolerance > 0.0 => {
+            format!(", within {} %", (claim.tolerance * 1e4).round() / 1e2)
+        }
+        Judge::Assert => String::new(),
+        Judge::Context => ", for context".to_owned(),
+    };
+    format!("{}{other}, {} {bound} {claimed}{judged}", claim.variant, claim.metric)
+}
+
+/// A value in a metric's unit; only a duration is never below zero.
+fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "us" => written(Duration::from_secs_f64(value / 1e6)),
+        "share" => format!("{} %", value * 100.0),
+        unit => format!("{value} {unit}").trim_end().to_owned(),
+    }
 }
 
 fn variants(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
@@ -275,6 +312,25 @@ mod tests {
     fn the_plan_is_printed_in_words() {
         let text = printed(&["title=A title", "why=A reason.", "notice=A hint.", "load.clients=[20, 1500]"]);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn claims_are_printed_with_what_they_are_held_against() {
+        let text = printed(&[
+            "claim=[{ text = 'It is slow', source = 'x', claimed = '50ms', variant = 'websocket', \
+             metric = 'delivery_delay.p50', bound = 'at-most', tolerance = '2%' }, \
+             { text = 'Heads', source = 'x', claimed = 435, variant = 'sse', over = 'websocket', \
+             metric = 'bytes.per_second', judge = 'context' }, \
+             { text = 'Bits', source = 'x', claimed = 16000, factor = 8, unit = 'bit/s', variant = 'sse', \
+             metric = 'bytes.per_second' }]",
+        ]);
+        for line in [
+            "Claim: It is slow: websocket, delivery_delay.p50 at most 50ms, within 2 %\n",
+            "Claim: Heads: sse over websocket, bytes.per_second about 435, for context\n",
+            "Claim: Bits: sse, bytes.per_second exactly 16000 bit/s\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 
     #[test]

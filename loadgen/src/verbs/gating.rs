@@ -1,8 +1,11 @@
-//! What follows a run that has gates or a baseline: judged, printed, written beside the result, and an exit code.
+//! What follows a run that has gates, claims or a baseline: judged, printed, written beside the result, and an exit code.
 
 use std::{io::Write, path::Path};
 
-use measurement::result::{Manifest, RunResult};
+use measurement::{
+    claim::{ClaimResult, ClaimVerdict, Judge},
+    result::{Manifest, RunResult},
+};
 use miette::IntoDiagnostic as _;
 use reports::{
     compare::{self, Comparison, Settings},
@@ -37,7 +40,7 @@ pub(super) fn baseline(
     Ok(Some(baseline))
 }
 
-/// Judges a run. The exit code is `None` where it has neither gates nor a baseline.
+/// Judges a run. The exit code is `None` where nothing is asserted: it has no gates, no claims but for context, and no baseline.
 pub(super) fn judge(
     result: &RunResult,
     baseline: Option<&RunResult>,
@@ -50,9 +53,10 @@ pub(super) fn judge(
         compare::compare(baseline, result, &Settings::default(), None).map(|found| (baseline, found))
     };
     let comparison = baseline.map(against).transpose().into_diagnostic()?;
-    if judged.is_empty() && comparison.is_none() {
+    if judged.is_empty() && result.claims.is_empty() && comparison.is_none() {
         return Ok(None);
     }
+    let broken = reports::claims::broken(result);
     let fails = on_inconclusive != Some(OnInconclusive::Pass);
     let found = comparison.as_ref().map(|(_, comparison)| comparison);
     let junit = reports::render_junit(result, &judged, found, fails, folder).into_diagnostic()?;
@@ -73,10 +77,16 @@ pub(super) fn judge(
     }
     printed(writeln!(out, "JUnit: {}", junit.display()))?;
     let mut lines = gate_annotations(&judged);
+    lines.extend(broken.into_iter().map(claim_annotation));
     lines.extend(found.map(annotations).unwrap_or_default());
     let environment = |name: &str| std::env::var(name).ok();
     printed(ci::announce(environment, &markdown(result, &judged, found), &lines, out))?;
-    Ok(Some(worst(&judged, found.map(|found| exit_code(found.verdict, on_inconclusive)))))
+    let asserted = result.claims.iter().any(|claim| claim.judge == Judge::Assert);
+    if judged.is_empty() && comparison.is_none() && !asserted {
+        return Ok(None);
+    }
+    let compared = found.map(|found| exit_code(found.verdict, on_inconclusive));
+    Ok(Some(worst(&judged, &result.claims, compared)))
 }
 
 fn word(judgement: Judgement) -> &'static str {
@@ -89,12 +99,13 @@ fn word(judgement: Judgement) -> &'static str {
 }
 
 /// 3 wins over 1, and 1 over 4.
-fn worst(judged: &[Judged], compared: Option<u8>) -> u8 {
+fn worst(judged: &[Judged], claims: &[ClaimResult], compared: Option<u8>) -> u8 {
     let any = |judgement| judged.iter().any(|gate| gate.judgement == judgement);
+    let claimed = |verdict| claims.iter().any(|claim| claim.verdict == verdict);
     let codes = [
-        (any(Judgement::Untold), NOT_TRUSTED),
+        (any(Judgement::Untold) || claimed(ClaimVerdict::NotMeasured), NOT_TRUSTED),
         (compared == Some(NOT_TRUSTED), NOT_TRUSTED),
-        (any(Judgement::Failed), FAILED),
+        (any(Judgement::Failed) || claimed(ClaimVerdict::Fails), FAILED),
     ];
     let found = codes.into_iter().find(|(is, _)| *is).map(|(_, code)| code);
     found.or(compared).unwrap_or(0)
@@ -109,6 +120,10 @@ fn gate_annotations(judged: &[Judged]) -> Vec<Annotation> {
             message: format!("{}: {}", gate.gate.variant, gate.told),
         })
         .collect()
+}
+
+fn claim_annotation((text, told): (String, String)) -> Annotation {
+    Annotation { level: Level::Error, title: format!("Claim {text}"), message: told }
 }
 
 fn markdown(result: &RunResult, judged: &[Judged], comparison: Option<&Comparison>) -> String {
@@ -129,7 +144,10 @@ fn markdown(result: &RunResult, judged: &[Judged], comparison: Option<&Compariso
 
 #[cfg(test)]
 mod tests {
-    use measurement::gate::{Gate, Limit};
+    use measurement::{
+        claim::Bound,
+        gate::{Gate, Limit},
+    };
 
     use super::*;
 
@@ -149,7 +167,7 @@ mod tests {
             judgements.iter().map(one).collect()
         };
         let check = |judgements: &[Judgement], compared, expected| {
-            assert_eq!(worst(&judged(judgements), compared), expected, "{judgements:?} {compared:?}");
+            assert_eq!(worst(&judged(judgements), &[], compared), expected, "{judgements:?} {compared:?}");
         };
         use Judgement::{Failed, NotAsked, Passed, Untold};
         check(&[], None, 0);
@@ -159,5 +177,37 @@ mod tests {
         check(&[Failed], Some(3), 3);
         check(&[Passed], Some(1), 1);
         check(&[Passed], Some(4), 4);
+    }
+
+    #[test]
+    fn an_asserted_claim_counts_as_a_gate_does_and_context_never() {
+        let check = |verdicts: &[ClaimVerdict], compared, expected| {
+            let claim = |verdict: &ClaimVerdict| ClaimResult {
+                text: String::new(),
+                source: String::new(),
+                variant: "v".to_owned(),
+                metric: "updates.lost".to_owned(),
+                over: None,
+                minus: None,
+                claimed: 0.0,
+                measured: None,
+                low: None,
+                high: None,
+                reason: None,
+                unit: String::new(),
+                tolerance: 0.0,
+                bound: Bound::About,
+                judge: if *verdict == Context { Judge::Context } else { Judge::Assert },
+                verdict: *verdict,
+                why: None,
+            };
+            let claims: Vec<ClaimResult> = verdicts.iter().map(claim).collect();
+            assert_eq!(worst(&[], &claims, compared), expected, "{verdicts:?} {compared:?}");
+        };
+        use ClaimVerdict::{Context, Fails, Holds, NotMeasured};
+        check(&[Holds, Context], None, 0);
+        check(&[Holds, Fails], Some(4), 1);
+        check(&[Fails, NotMeasured], None, 3);
+        check(&[Context], Some(4), 4);
     }
 }

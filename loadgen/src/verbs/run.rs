@@ -175,6 +175,7 @@ mod tests {
             scenario: ScenarioInfo::default(),
             manifest: Manifest::default(),
             variants: vec![Variant { trials, ..Variant::default() }],
+            claims: Vec::new(),
         };
         change(&mut result);
         is_sound(&result) && has_times(&result)
