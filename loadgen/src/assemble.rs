@@ -213,7 +213,7 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
         handshake: Handshake { received: phases.connect.0, sent: phases.connect.1 },
         whole_life: Handshake { received: phases.whole_life.0, sent: phases.whole_life.1 },
         // Somebody else's updates have no common size: as long as they are.
-        canonical_payload: match &variant.peer {
+        canonical_payload: match variant.heard() {
             None => delivered * u64::from(variant.feed.quote_bytes),
             Some(_) => received.payload,
         },

@@ -99,6 +99,11 @@ impl VariantPlan {
         self.options.client == HttpClient::Pooled
     }
 
+    /// Somebody else's server whose schedule is to be learned; a schedule that clients keep is known.
+    pub fn heard(&self) -> Option<&Peer> {
+        self.peer.as_ref().filter(|_| !self.workload.clients_publish())
+    }
+
     /// Whether another machine may be measured.
     pub fn is_remote(&self) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.remote)

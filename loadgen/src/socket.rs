@@ -133,6 +133,15 @@ impl Socket {
         self.tap.borrow_mut().up.claim(0)
     }
 
+    /// The oldest sent message that was not claimed yet is an update of `payload_bytes` among the `message_bytes` that it says:
+    /// where it is compressed, of what it is on the wire the same share.
+    pub fn claim_published(&self, payload_bytes: u64, message_bytes: u64) -> Option<Unit> {
+        let up = &mut self.tap.borrow_mut().up;
+        let body_bytes = up.units.front()?.body_bytes;
+        let share = payload_bytes as f64 / message_bytes.max(1) as f64;
+        up.claim((body_bytes as f64 * share).round() as u64)
+    }
+
     /// The instant of the last read.
     pub fn last_read_ns(&self) -> u64 {
         self.tap.borrow().down.flow.stamp_ns
@@ -234,9 +243,9 @@ impl AsyncRead for Wire {
             }
             ready!(slow.borrow_mut().poll_turn(cx));
             let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece);
+            let mut piece = ReadBuf::new(&mut piece[..PIECE.min(buf.remaining())]);
             ready!(Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, &mut piece))?;
-            let read = &piece.filled()[..piece.filled().len().min(buf.remaining())];
+            let read = piece.filled();
             slow.borrow_mut().read(read.len());
             buf.put_slice(read);
             if read.is_empty() { self.ended() } else { self.received(read) }

@@ -152,7 +152,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         exchanges: exchanges + after_exchanges,
         anchor: setting.anchor,
     };
-    let learned = match (&variant.peer, t0_ns) {
+    let learned = match (variant.heard(), t0_ns) {
         (Some(peer), Some(t0_ns)) => {
             let window = t0_ns + window_ns.start..t0_ns + window_ns.end;
             Some(peers::learn(variant, peer, &mut found, &clocks, window))
@@ -314,7 +314,7 @@ impl Course {
         let expected: u64 =
             (0..self.variant.load.clients - slow).map(|client| self.frame.wanted(client, &seqs)).sum();
         // How much somebody else's feed holds nobody knows: the whole drain is waited for.
-        let known = self.variant.peer.is_none();
+        let known = self.variant.heard().is_none();
         let all_here = move |course: &Self| known && course.delivered() >= expected;
         self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
     }

@@ -255,7 +255,7 @@ pub fn spawn(
 
 async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io::Result<Found> {
     // Somebody else's schedule is learned from tapes; the recorder then keeps only what the clients do.
-    let peer = job.variant.peer.as_ref();
+    let peer = job.variant.heard();
     let tape = peer.map(|_| RefCell::new(Tape::new(job.clients.len())));
     let mapping = peer.and_then(|peer| Mapping::new(&peer.message));
     let recorder =

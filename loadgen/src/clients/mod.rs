@@ -27,6 +27,7 @@ pub(crate) mod message;
 mod ndjson;
 mod polling;
 mod prepared;
+mod publishing;
 mod request;
 mod response;
 mod socketio;

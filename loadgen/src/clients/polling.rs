@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod direct;
+mod uplink;
 
 pub(super) use self::direct::direct;
 
@@ -113,6 +114,9 @@ pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    if client.plan().workload == Workload::Uplink {
+        return uplink::run(client, stands).await;
+    }
     let from_ns = clock::now_ns();
     let mut exchange = Exchange::open(client).await?;
     let ran = converse(client, stands, &mut exchange, from_ns).await;

@@ -4,6 +4,7 @@ mod direct;
 pub mod echo;
 mod frames;
 mod handshake;
+mod publishing;
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
@@ -50,6 +51,7 @@ pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
 
 const PATH: &str = "/ws";
 const ECHO_PATH: &str = "/ws/echo";
+const UPLINK_PATH: &str = "/ws/uplink";
 /// Longest wait for the server's answer to our close frame.
 const CLOSING_TIME: Duration = Duration::from_secs(3);
 
@@ -127,6 +129,8 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 fn path(client: &Client) -> String {
     match (&client.endpoint().path, client.symbols()) {
         (Some(path), _) => path.clone(),
+        (None, _) if client.plan().workload == Workload::Echo => ECHO_PATH.to_owned(),
+        (None, _) if client.plan().workload == Workload::Uplink => UPLINK_PATH.to_owned(),
         (None, None) => match client.resumes_after() {
             Some(after) => format!("{PATH}?after={after}"),
             None => PATH.to_owned(),
@@ -141,6 +145,9 @@ async fn converse(
     (mut frames, socket): (Frames, &Socket),
     from_ns: u64,
 ) -> Ran {
+    if client.plan().workload.clients_publish() {
+        return publishing::converse(client, stands, (frames, socket), from_ns).await;
+    }
     match &client.plan().peer {
         // Somebody else's stream stands once it was told what is wanted.
         Some(peer) => {

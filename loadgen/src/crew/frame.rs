@@ -18,11 +18,11 @@ const BEYOND_FOR_EACH: Duration = Duration::from_millis(1);
 pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
     let window = variant.window_ns();
     let drain = variant.drain() + BEYOND + BEYOND_FOR_EACH * variant.load.clients;
-    let table = match &variant.peer {
+    let table = match variant.heard() {
         None => Timetable::new(&variant.feed, window.end + drain.as_nanos() as u64)?,
         Some(_) => Timetable::heard([], 0),
     };
-    let subscriptions = match variant.peer {
+    let subscriptions = match variant.heard() {
         None => Subscriptions::new(variant.feed.symbols, variant.load.symbols_per_client),
         Some(_) => Subscriptions::default(),
     };

@@ -5,7 +5,7 @@ use toml::Spanned;
 
 use crate::{
     clients::{self, Conflict},
-    plan::{Http, Link, Plan, TransportOptions, VariantPlan, options::Word as _},
+    plan::{Http, Link, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
 };
 
 use super::{
@@ -197,7 +197,8 @@ impl Resolver<'_> {
                 self.spare(&mut draft.load);
             }
         }
-        let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
+        let kind = workload::kind(self.file, self.sources)?;
+        let (engine, is_default) = self.engine(entry, &mut draft, (peer.is_some(), kind))?;
         let asked =
             Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
@@ -254,13 +255,14 @@ impl Resolver<'_> {
         &self,
         entry: &Entry<'_>,
         draft: &mut Draft,
-        of_others: bool,
+        (of_others, workload): (bool, Workload),
     ) -> Result<(Engine, bool), ScenarioError> {
         let conflict = if of_others {
             let why = "the direct engine speaks to the reference server only: leave one of the two out";
             Some(Conflict { what: "`engine = \"direct\"` and `url`", why })
         } else {
-            clients::library_only(entry.kind, &draft.options)
+            let only = clients::library_only(entry.kind, &draft.options);
+            only.or_else(|| workload.conflict(Engine::Direct, false))
         };
         if let (Some(Engine::Direct), Some(conflict), Some(_)) = (draft.engine, &conflict, &entry.own.engine)
         {

@@ -52,6 +52,12 @@ pub(super) struct Resolved {
     pub(super) slow: Option<SlowReaders>,
 }
 
+/// What the file says that is done.
+pub(super) fn kind(file: &File, sources: &Sources) -> Result<Workload, ScenarioError> {
+    let Some(given) = &file.workload.kind else { return Ok(Workload::default()) };
+    values::word(sources, "workload.kind", given, &Words { supported: Workload::WORDS, planned: &[] })
+}
+
 /// The workload of one variant; the stages of the feed go into its draft.
 pub(super) fn resolve(
     file: &File,
@@ -59,15 +65,10 @@ pub(super) fn resolve(
     asked: &Asked,
     draft: &mut Draft,
 ) -> Result<Resolved, ScenarioError> {
-    let kind = match &file.workload.kind {
-        Some(given) => {
-            let words = Words { supported: Workload::WORDS, planned: &[] };
-            let kind = values::word(sources, "workload.kind", given, &words)?;
-            check(sources, asked, kind, given)?;
-            kind
-        }
-        None => Workload::default(),
-    };
+    let kind = kind(file, sources)?;
+    if let Some(given) = &file.workload.kind {
+        check(sources, asked, kind, given)?;
+    }
     check_keys(file, sources, kind)?;
     if let Some(given) = file.load.symbols_per_client.as_ref().filter(|_| kind.clients_publish()) {
         let problem = Problem::Conflict {

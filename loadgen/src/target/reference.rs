@@ -26,7 +26,7 @@ use crate::{
     endpoint::Endpoint,
     machine,
     network::Home,
-    plan::{Compression, Http, VariantPlan, Workload, options::Word as _},
+    plan::{Compression, Http, VariantPlan, options::Word as _},
     process::Cores,
 };
 
@@ -207,6 +207,12 @@ pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
     Start { anchor, t0_ns, window_from_ns: window.start, window_to_ns: window.end }
 }
 
+/// Connections that the server takes: where clients come back, the old ones may still be closing.
+fn most_connections(variant: &VariantPlan) -> u32 {
+    let comes_back = variant.storm.is_some() || variant.link.as_ref().is_some_and(|link| link.resets());
+    variant.connections().saturating_mul(1 + u32::from(comes_back)).saturating_add(SPARE_CONNECTIONS)
+}
+
 /// Arguments of process `number` of `count`.
 fn arguments(
     variant: &VariantPlan,
@@ -230,7 +236,7 @@ fn arguments(
         .chain([format!("--quote-bytes={}", feed.quote_bytes)])
         .chain([format!("--seed={}", feed.seed)])
         .chain(feed.stages.iter().map(|stage| format!("--stage={stage}")))
-        .chain([format!("--max-connections={}", variant.connections().saturating_add(SPARE_CONNECTIONS))])
+        .chain([format!("--max-connections={}", most_connections(variant))])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();
     if !listen.ip().is_loopback() {
@@ -259,7 +265,7 @@ fn arguments(
         // Nobody else counts the pooled client's bytes.
         arguments.push("--scan".to_owned());
     }
-    if variant.workload == Workload::Echo {
+    if variant.workload.clients_publish() {
         arguments.push("--echo".to_owned());
     }
     if count > 1 {

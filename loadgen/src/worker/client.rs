@@ -250,6 +250,11 @@ impl Client {
         self.worker.live.delivered.store(tape.len(), Ordering::Relaxed);
     }
 
+    /// Tells progress how much was delivered.
+    pub fn shows(&self, delivered: u64) {
+        self.worker.live.delivered.store(delivered, Ordering::Relaxed);
+    }
+
     /// A message that the rules of the scenario read nothing in.
     pub fn skipped(&self, text: &str) {
         if let Some(tape) = &self.worker.tape {

@@ -16,7 +16,7 @@ use axum::{
     extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http_body::Frame;
 use serde::Deserialize;
@@ -30,9 +30,20 @@ use crate::{
     selection::Selection,
 };
 
-/// `GET /quotes`.
+/// `GET /quotes`, and the way up of those who only ask.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/quotes", get(quotes))
+    Router::new().route("/quotes", get(quotes)).route("/uplink", post(uplink))
+}
+
+/// `POST /uplink`: takes one message, for the workload uplink. Off unless the server runs with `--echo`.
+async fn uplink(State(app): State<Arc<App>>, message: Bytes) -> Response {
+    if !app.settings.echo {
+        return refuse(StatusCode::NOT_FOUND, "there is no uplink here, the server runs without --echo");
+    }
+    if message.is_empty() {
+        return refuse(StatusCode::BAD_REQUEST, "the message is empty, expected a body");
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.

@@ -49,6 +49,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ws", get(upgrade).connect(upgrade))
         .route("/ws/chat", get(chat::upgrade).connect(chat::upgrade))
         .route("/ws/echo", get(echo::upgrade).connect(echo::upgrade))
+        .route("/ws/uplink", get(echo::uplink).connect(echo::uplink))
 }
 
 #[derive(Deserialize)]

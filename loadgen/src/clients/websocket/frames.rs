@@ -102,6 +102,14 @@ impl Frames {
         }
     }
 
+    /// Sends a binary message.
+    pub(super) async fn binary(&mut self, bytes: Bytes) -> Result<(), ClientError> {
+        match self {
+            Self::Plain(stream) => Ok(stream.send(Message::binary(bytes)).await?),
+            Self::Deflating(stream) => Ok(stream.send(Frame::binary(bytes)).await?),
+        }
+    }
+
     /// Sends an empty ping.
     pub(super) async fn ping(&mut self) -> Result<(), ClientError> {
         match self {

@@ -1,9 +1,16 @@
-//! `/ws/echo`: sends back what the client says, for the workload echo and conformance suites. Off unless the server runs with `--echo`.
+//! `/ws/echo` sends back what the client says, `/ws/uplink` only that it came: for the workloads echo and uplink, and for conformance
+//! suites. Off unless the server runs with `--echo`.
 //!
 //! What comes is appended to a log of the connection's own and goes out as quotes do: same subscription, same loop,
 //! same writes. So a suite of single clients tests the fan-out. It knows no quotes.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use axum::{
     extract::{Request, State},
@@ -43,7 +50,11 @@ impl Entry for Payload {
 }
 
 /// What one client says.
-struct Echo(Arc<Log<Payload>>);
+struct Echo {
+    log: Arc<Log<Payload>>,
+    /// Messages so far, where only their number is answered.
+    counted: Option<AtomicU64>,
+}
 
 impl Topic for Echo {
     type Entry = Payload;
@@ -61,7 +72,14 @@ impl Topic for Echo {
     }
 
     fn hear(&self, said: Payload) -> Heard {
-        self.0.append(vec![said]);
+        let answer = match &self.counted {
+            Some(count) => {
+                let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+                Payload::Text(format!("{{\"ack\":{number}}}").into())
+            }
+            None => said,
+        };
+        self.log.append(vec![answer]);
         Heard::Answered
     }
 
@@ -73,13 +91,22 @@ impl Topic for Echo {
 }
 
 pub(super) async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Response {
+    answer(app, request, false)
+}
+
+/// The same for what is only acknowledged.
+pub(super) async fn uplink(State(app): State<Arc<App>>, request: Request) -> Response {
+    answer(app, request, true)
+}
+
+fn answer(app: Arc<App>, request: Request, counts: bool) -> Response {
     if !app.settings.echo {
         return refuse(StatusCode::NOT_FOUND, "there is no echo here, the server runs without --echo");
     }
     match check_origin(&app, &request).and_then(|()| switch(&app, &request)) {
         Ok(Switch { response, extension, .. }) => {
             let spawner = Arc::clone(&app);
-            spawner.tasks.spawn(talk(upgrade_of(request), extension, app));
+            spawner.tasks.spawn(talk(upgrade_of(request), extension, app, counts));
             response
         }
         Err(refusal) => *refusal,
@@ -87,10 +114,10 @@ pub(super) async fn upgrade(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 /// One client's connection. The feed's log ends with the server by itself, this one has to be told.
-async fn talk(upgrade: OnUpgrade, extension: Option<Extension>, app: Arc<App>) {
+async fn talk(upgrade: OnUpgrade, extension: Option<Extension>, app: Arc<App>, counts: bool) {
     let log = Arc::new(Log::new(&window()));
     let subscription = Subscription::new(&log, Some(0), Selection::default());
-    let topic = Echo(Arc::clone(&log));
+    let topic = Echo { log: Arc::clone(&log), counted: counts.then(AtomicU64::default) };
     let roomy = roomy(limits(&app));
     let conversation = converse(upgrade, (roomy, extension), topic, subscription, Arc::clone(&app));
     let mut conversation = pin!(conversation);
