@@ -7,7 +7,7 @@ use measurement::{
     recorder::Recording,
     result::{
         Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
-        ScheduleReport, SlowReaders, Status, Steady, Trial,
+        ScheduleReport, ServerMemory, SlowReaders, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };
@@ -36,6 +36,8 @@ pub struct Evidence {
     pub marks: Marks,
     /// The server before its first connection.
     pub before: Option<Usage>,
+    /// The server's counters before its first connection.
+    pub first_stats: Option<Stats>,
     /// The server when all clients have gone.
     pub after: Option<Usage>,
     /// The whole machine, from before the first connection to after the last.
@@ -110,6 +112,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);
+    trial.server_memory = server_memory(evidence);
     explain_nulls(&mut trial, evidence);
     trial.sockets = judged::sockets(found, evidence.last_stats.as_ref());
     let judged = judged::evidence(
@@ -163,6 +166,19 @@ fn of_clients(trial: &mut Trial, variant: &VariantPlan, recording: &Recording) {
             trial.unavailable.insert((*field).to_owned(), why.to_owned());
         }
     }
+}
+
+/// What the server held, where it tells and was there to the end.
+fn server_memory(evidence: &Evidence) -> Option<ServerMemory> {
+    let held = |mark: &Option<Mark>| Some(mark.as_ref()?.stats.as_ref()?.heap.held());
+    Some(ServerMemory {
+        heap_start: evidence.first_stats.as_ref()?.heap.held(),
+        heap_from: held(&evidence.marks.from)?,
+        heap_to: held(&evidence.marks.to)?,
+        heap_end: evidence.last_stats.as_ref()?.heap.held(),
+        rss_start: evidence.before.as_ref()?.rss_bytes,
+        rss_end: evidence.after.as_ref()?.rss_bytes,
+    })
 }
 
 /// What slow readers had of what was published: where they stand is known of each only as a sum.
@@ -369,8 +385,6 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         server.publisher_cpu_seconds =
             Some(last.publisher_cpu_ns.saturating_sub(first.publisher_cpu_ns) as f64 / 1e9);
         let idle = evidence.before.as_ref();
-        server.rss_start_bytes = idle.map(|idle| idle.rss_bytes);
-        server.rss_end_bytes = evidence.after.as_ref().map(|after| after.rss_bytes);
         server.rss_per_client_bytes =
             idle.map(|idle| last.rss_bytes.saturating_sub(idle.rss_bytes) as f64 / clients);
         if let (Some(first), Some(last)) = (from.syscalls, to.syscalls) {
@@ -433,6 +447,9 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
     }
     if trial.rearm_gap.is_none() {
         because("rearm_gap", "the clients do not ask again at once");
+    }
+    if trial.server_memory.is_none() {
+        because("server_memory", "the server does not tell, or did not live to the end");
     }
     if trial.closing.is_none() {
         because("closing", "the transport has no close handshake of its own");

@@ -99,7 +99,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
             return assemble::failed(variant, started_at, error.to_string());
         }
     };
-    let before = target.usage();
+    let (before, first_stats) = (target.usage(), target.stats().await);
     let ipv6 = target.endpoint().address.is_ipv6();
     let syscalls = target.syscalls();
     let machine = Counters::now();
@@ -161,7 +161,7 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
     };
     let cores = setting.cores.clone();
     let evidence =
-        Evidence { marks, before, after, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
+        Evidence { marks, before, first_stats, after, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 
@@ -314,7 +314,8 @@ impl Course {
         let expected: u64 =
             (0..self.variant.load.clients - slow).map(|client| self.frame.wanted(client, &seqs)).sum();
         // How much somebody else's feed holds nobody knows: the whole drain is waited for.
-        let known = self.variant.heard().is_none();
+        // And slow readers are given all of it to catch up.
+        let known = self.variant.heard().is_none() && self.variant.slow.is_none();
         let all_here = move |course: &Self| known && course.delivered() >= expected;
         self.wait(target, setting, Phase::Drain, t0_ns + window.end + drain, all_here).await
     }

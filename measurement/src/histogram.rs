@@ -150,6 +150,7 @@ impl Recorder {
             mean_us: Some(self.sum_ns as f64 / self.hdr.len() as f64 / 1e3),
             p50_us: quantile(0.5),
             p90_us: quantile(0.9),
+            p95_us: quantile(0.95),
             p99_us: quantile(0.99),
             p999_us: quantile(0.999),
             max_us: Some(us(self.max_ns)),

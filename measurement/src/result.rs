@@ -23,7 +23,7 @@ pub use bytes::{Bytes, Counted, Handshake, Kernel, Layers, Quic, QuicEnd, QuicWa
 pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use link::LinkModel;
-pub use memory::KernelMemory;
+pub use memory::{KernelMemory, ServerMemory};
 pub use sockets::{SocketOptions, Sockets};
 pub use staleness::{Age, Mean, PerSymbol, TimeWeighted, VersionLag, WholeScreen};
 
@@ -240,6 +240,9 @@ pub struct Trial {
     /// What the kernel holds for the connections.
     #[serde(default)]
     pub kernel_memory: Option<KernelMemory>,
+    /// What the server holds through the trial; null where it does not tell.
+    #[serde(default)]
+    pub server_memory: Option<ServerMemory>,
     /// The smallest delay this machine can resolve, with the same number of clients.
     pub floor: Option<Histogram>,
     /// How the two ends' clocks were brought together.
@@ -351,6 +354,9 @@ pub struct Histogram {
     pub p50_us: Option<f64>,
     /// 90th percentile.
     pub p90_us: Option<f64>,
+    /// 95th percentile; null without 10 distinct events above it.
+    #[serde(default)]
+    pub p95_us: Option<f64>,
     /// 99th percentile; null without 10 distinct events above it.
     pub p99_us: Option<f64>,
     /// 99.9th percentile; null without 10 distinct events above it.
@@ -417,12 +423,6 @@ pub struct Process {
     pub rss_bytes: Option<u64>,
     /// Largest resident set so far.
     pub rss_peak_bytes: Option<u64>,
-    /// Resident set before the first connection (server only).
-    #[serde(default)]
-    pub rss_start_bytes: Option<u64>,
-    /// Resident set when all clients had gone (server only).
-    #[serde(default)]
-    pub rss_end_bytes: Option<u64>,
     /// Growth of the resident set per client, the server's from before the first connection, fresh generator processes' from
     /// before they knew their clients; user memory, the kernel's is apart.
     pub rss_per_client_bytes: Option<f64>,

@@ -29,6 +29,16 @@ pub struct Allocations {
     pub count: u64,
     /// Bytes asked for; of a resize the growth.
     pub bytes: u64,
+    /// Bytes given back; of a resize what it became smaller. What was asked for and not given back is held.
+    #[serde(default)]
+    pub freed: u64,
+}
+
+impl Allocations {
+    /// Bytes that are held now.
+    pub fn held(&self) -> u64 {
+        self.bytes.saturating_sub(self.freed)
+    }
 }
 
 /// The sums over all threads.
@@ -36,6 +46,7 @@ pub fn now() -> Allocations {
     SHARD.iter().fold(Allocations::default(), |sum, shard| Allocations {
         count: sum.count + shard.count.load(Relaxed),
         bytes: sum.bytes + shard.bytes.load(Relaxed),
+        freed: sum.freed + shard.freed.load(Relaxed),
     })
 }
 
@@ -44,10 +55,11 @@ pub fn now() -> Allocations {
 struct Shard {
     count: AtomicU64,
     bytes: AtomicU64,
+    freed: AtomicU64,
 }
 
 static SHARD: [Shard; SHARDS] =
-    [const { Shard { count: AtomicU64::new(0), bytes: AtomicU64::new(0) } }; SHARDS];
+    [const { Shard { count: AtomicU64::new(0), bytes: AtomicU64::new(0), freed: AtomicU64::new(0) } }; SHARDS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -60,14 +72,26 @@ struct Counting;
 impl Counting {
     #[inline]
     fn note(bytes: usize) {
+        let shard = Self::shard();
+        shard.count.fetch_add(1, Relaxed);
+        shard.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// A thread may give back what another one was given: only the sums over all are right.
+    #[inline]
+    fn note_freed(bytes: usize) {
+        Self::shard().freed.fetch_add(bytes as u64, Relaxed);
+    }
+
+    #[inline]
+    fn shard() -> &'static Shard {
         let mine = MINE.with(|mine| {
             if mine.get() == usize::MAX {
                 mine.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
             }
             mine.get()
         });
-        SHARD[mine].count.fetch_add(1, Relaxed);
-        SHARD[mine].bytes.fetch_add(bytes as u64, Relaxed);
+        &SHARD[mine]
     }
 }
 
@@ -87,11 +111,15 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         Self::note(new_size.saturating_sub(layout.size()));
+        if new_size < layout.size() {
+            Self::note_freed(layout.size() - new_size);
+        }
         // SAFETY: `block` came from `System` with this layout, as the caller promises of this allocator.
         unsafe { System.realloc(block, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        Self::note_freed(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }
@@ -111,6 +139,9 @@ mod tests {
         assert!(after.count >= before.count + 2, "{before:?} {after:?}");
         assert!(after.bytes >= before.bytes + 5_000, "{before:?} {after:?}");
         let zeroed = std::hint::black_box(vec![0_u8; 10_000]);
-        assert!(now().bytes >= after.bytes + zeroed.len() as u64);
+        let before = now();
+        assert!(before.bytes >= after.bytes + zeroed.len() as u64);
+        drop(zeroed);
+        assert!(now().freed >= before.freed + 10_000);
     }
 }

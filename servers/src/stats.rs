@@ -225,7 +225,7 @@ impl Stats {
         text
     }
 
-    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 22] {
+    fn metrics(&self) -> [(&'static str, &'static str, &'static str, f64); 23] {
         let Self { connections, bytes, identity, gaps, heap, .. } = self;
         let counter = |name, help, value| (name, "counter", help, value as f64);
         let gauge = |name, help, value| (name, "gauge", help, value as f64);
@@ -267,6 +267,7 @@ impl Stats {
             counter("gap_quotes_total", "Quotes lost in gaps.", gaps.quotes),
             counter("allocations_total", "Calls for memory.", heap.count),
             counter("allocated_bytes_total", "Bytes asked for in them.", heap.bytes),
+            counter("freed_bytes_total", "Bytes given back.", heap.freed),
             (
                 "publisher_max_lag_seconds",
                 "gauge",

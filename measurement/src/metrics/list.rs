@@ -36,6 +36,7 @@ pub const ALL: &[Metric] = metrics![
     "delivery_delay.mean", "us", Timing, Timed, Less, "from a quote's due instant to its receipt", |t| t.delivery_delay.as_ref()?.mean_us;
     "delivery_delay.p50", "us", Timing, Timed, Less, "its median", |t| p50(t.delivery_delay.as_ref());
     "delivery_delay.p90", "us", Timing, Timed, Less, "its 90th percentile", |t| t.delivery_delay.as_ref()?.p90_us;
+    "delivery_delay.p95", "us", Timing, Timed, Less, "its 95th percentile", |t| t.delivery_delay.as_ref()?.p95_us;
     "delivery_delay.p99", "us", Timing, Timed, Less, "its 99th percentile", |t| p99(t.delivery_delay.as_ref());
     "delivery_delay.max", "us", Timing, Timed, Less, "its largest value", |t| t.delivery_delay.as_ref()?.max_us;
     "publisher_lag.p99", "us", Timing, Timed, Less, "from a quote's due instant to its publication", |t| p99(t.publisher_lag.as_ref());
@@ -62,6 +63,15 @@ pub const ALL: &[Metric] = metrics![
     "reconnect_to_fresh.p90", "us", Timing, Timed, Less, "its 90th percentile", |t| t.reconnect_to_fresh.as_ref()?.p90_us;
     "reconnect_to_fresh.p99", "us", Timing, Timed, Less, "its 99th percentile", |t| p99(t.reconnect_to_fresh.as_ref());
     "reconnect_to_fresh.max", "us", Timing, Timed, Less, "its largest value", |t| t.reconnect_to_fresh.as_ref()?.max_us;
+    "reconnect.p50", "us", Timing, Timed, Less, "from the beginning of a connection that takes an earlier one's place to its stream",
+        |t| p50(t.reconnect.as_ref());
+    "reconnect.p99", "us", Timing, Timed, Less, "its 99th percentile", |t| p99(t.reconnect.as_ref());
+    "reconnect.max", "us", Timing, Timed, Less, "its largest value", |t| t.reconnect.as_ref()?.max_us;
+    "clients.reconnected", "count", Counts, Total, Less, "connections opened again", |t| Some(t.clients.reconnected as f64);
+    "slow_readers.received", "count", Counts, Total, More, "updates that clients got which do not keep up",
+        |t| Some(t.slow_readers?.received as f64);
+    "slow_readers.skipped", "count", Counts, Total, More, "updates left out for them in favour of a newer snapshot",
+        |t| Some(t.slow_readers?.skipped as f64);
     "fairness.jain", "", Timing, Timed, More, "1 when all clients wait equally long", |t| Some(t.fairness.as_ref()?.jain);
     "updates.expected", "count", Counts, Constant, More, "updates due in the window, over all clients", |t| Some(t.updates.expected? as f64);
     "updates.generated", "count", Counts, Constant, More, "updates that the server published, due in the window",
@@ -159,6 +169,10 @@ pub const ALL: &[Metric] = metrics![
     "loadgen.rss_per_client_bytes", "bytes", Cost, Timed, Less, "growth of its resident memory per client", |t| t.loadgen.rss_per_client_bytes;
     "kernel.bytes_per_client", "bytes", Cost, Timed, Less, "what the kernel holds for a client, both ends where both are here",
         |t| Some(t.kernel_memory.as_ref()?.bytes_per_client);
+    "server.heap_left_bytes", "bytes", Counts, Total, Less, "what the server holds when all clients have gone, above what it held before the first",
+        |t| t.server_memory.map(|memory| memory.heap_end as f64 - memory.heap_start as f64);
+    "server.heap_growth_bytes", "bytes", Counts, Total, Less, "growth of what the server holds in the window",
+        |t| t.server_memory.map(|memory| memory.heap_to as f64 - memory.heap_from as f64);
 ];
 
 fn p50(histogram: Option<&Histogram>) -> Option<f64> {

@@ -35,6 +35,7 @@ impl Stats {
         let mut heap = self.heap;
         heap.count += other.heap.count;
         heap.bytes += other.heap.bytes;
+        heap.freed += other.heap.freed;
         let mut publisher = self.publisher;
         publisher.max_lag_ns = publisher.max_lag_ns.max(other.publisher.max_lag_ns);
         Self {
