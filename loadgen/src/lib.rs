@@ -30,6 +30,7 @@ pub mod progress;
 pub mod quic;
 pub mod runner;
 pub mod scenario;
+pub mod search;
 pub mod sides;
 pub mod socket;
 pub mod sources;

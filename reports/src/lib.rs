@@ -10,7 +10,9 @@ use std::{
 
 use measurement::result::{FORMAT, RunResult};
 
+pub mod capacity;
 pub mod compare;
+pub mod crossover;
 pub mod format;
 pub mod gates;
 pub mod history;
@@ -40,6 +42,14 @@ pub enum ReportError {
     /// A file cannot be read.
     #[error("failed to read {}: {cause}", path.display())]
     Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A folder cannot be made.
+    #[error("failed to make {}: {cause}", path.display())]
+    Make {
         /// Which.
         path: PathBuf,
         /// Why.

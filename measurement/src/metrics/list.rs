@@ -36,6 +36,7 @@ pub const ALL: &[Metric] = metrics![
     "delivery_delay.mean", "us", Timing, Timed, Less, "from a quote's due instant to its receipt", |t| t.delivery_delay.as_ref()?.mean_us;
     "delivery_delay.p50", "us", Timing, Timed, Less, "its median", |t| p50(t.delivery_delay.as_ref());
     "delivery_delay.p90", "us", Timing, Timed, Less, "its 90th percentile", |t| t.delivery_delay.as_ref()?.p90_us;
+    "delivery_delay.p95", "us", Timing, Timed, Less, "its 95th percentile", |t| t.delivery_delay.as_ref()?.p95_us;
     "delivery_delay.p99", "us", Timing, Timed, Less, "its 99th percentile", |t| p99(t.delivery_delay.as_ref());
     "delivery_delay.max", "us", Timing, Timed, Less, "its largest value", |t| t.delivery_delay.as_ref()?.max_us;
     "publisher_lag.p99", "us", Timing, Timed, Less, "from a quote's due instant to its publication", |t| p99(t.publisher_lag.as_ref());
