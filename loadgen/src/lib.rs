@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod control;
 pub mod counters;
 pub mod crew;
+pub mod crossover;
 pub(crate) mod direct;
 pub mod endpoint;
 pub mod events;

@@ -150,7 +150,9 @@ impl Calibration {
             ModelKind::Held => at.rate / (dead + (-dead).exp()),
             ModelKind::Push => 0.0,
         };
-        requests * self.request_bytes + at.rate * (self.update_bytes + self.framing_bytes) + self.periodic_bytes
+        requests * self.request_bytes
+            + at.rate * (self.update_bytes + self.framing_bytes)
+            + self.periodic_bytes
     }
 
     /// The interval at which asking costs as many bytes as `other`, in seconds: below it the other is cheaper. `None` where

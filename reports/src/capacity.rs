@@ -247,8 +247,7 @@ pub(crate) mod tests {
             contradicted: Vec::new(),
             steps,
         };
-        let condition =
-            Condition { metric: "delivery_delay.p95".to_owned(), limit: Limit::Below(500_000.0) };
+        let condition = Condition { metric: "delivery_delay.p95".to_owned(), limit: Limit::Below(500_000.0) };
         Capacity {
             format: FORMAT.to_owned(),
             command: "loadgen capacity x".to_owned(),

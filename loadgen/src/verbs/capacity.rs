@@ -137,7 +137,9 @@ fn bounds(arguments: &CapacityArgs, plan: &Plan) -> miette::Result<Bounds> {
     let asked = [("--from", arguments.from), ("--most", arguments.most)];
     for (option, value) in asked {
         if let Some(value) = value.filter(|value| whole && value.fract() != 0.0 || *value > MOST) {
-            return Err(miette::miette!("{option} is {value}, expected a whole number of clients up to {MOST}"));
+            return Err(miette::miette!(
+                "{option} is {value}, expected a whole number of clients up to {MOST}"
+            ));
         }
     }
     let from = arguments.from.unwrap_or(own);
@@ -311,8 +313,7 @@ mod tests {
     use super::*;
 
     fn outcome(limit: Limit, findings: &[&str]) -> Outcome {
-        let gate =
-            Gate { variant: "v".to_owned(), metric: "updates.delivered_once".to_owned(), limit };
+        let gate = Gate { variant: "v".to_owned(), metric: "updates.delivered_once".to_owned(), limit };
         let mut trial = Trial::default();
         trial.updates.delivered_once = 100;
         for code in findings {

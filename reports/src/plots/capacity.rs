@@ -5,7 +5,10 @@ use measurement::{
     gate::Limit,
     metrics,
 };
-use plotters::prelude::*;
+use plotters::{
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
 
 use super::{
     Plot, Table,
@@ -57,11 +60,7 @@ pub(crate) fn plot(capacity: &Capacity) -> Result<Option<Plot>, ReportError> {
 fn rows(found: &Found) -> impl Iterator<Item = Vec<String>> + '_ {
     found.steps.iter().map(|step| {
         let figure = step.figures.first().copied().flatten();
-        vec![
-            found.name.clone(),
-            format::plain(step.value),
-            format::or_none(figure, format::significant),
-        ]
+        vec![found.name.clone(), format::plain(step.value), format::or_none(figure, format::significant)]
     })
 }
 
@@ -73,7 +72,9 @@ fn panel(capacity: &Capacity, place: usize) -> Panel {
         unit => (unit, 1.0),
     };
     let limit = match limit {
-        Limit::Below(limit) | Limit::Above(limit) | Limit::Equals(limit) | Limit::MaxIncrease(limit) => *limit,
+        Limit::Below(limit) | Limit::Above(limit) | Limit::Equals(limit) | Limit::MaxIncrease(limit) => {
+            *limit
+        }
     };
     let line = |found: &Found| {
         let point = |step: &measurement::capacity::Step| {
@@ -93,7 +94,9 @@ impl Panel {
     fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>, varied: &str) -> Result<(), String> {
         let failed = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
         let range = |values: &mut dyn Iterator<Item = f64>| {
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+                (low.min(value), high.max(value))
+            })
         };
         let points = || self.lines.iter().flatten();
         let (low, high) = range(&mut points().map(|(x, ..)| 10_f64.powf(*x)));
@@ -115,7 +118,8 @@ impl Panel {
             chart
                 .draw_series(DashedLineSeries::new([(from, limit), (to, limit)], 6, 4, stroke))
                 .map_err(failed)?;
-            let label = Text::new(" limit", (from, limit), canvas::text(14));
+            let above = canvas::text(14).pos(Pos::new(HPos::Left, VPos::Bottom));
+            let label = Text::new(" limit", (from, limit), above);
             chart.draw_series([label]).map_err(failed)?;
         }
         for (n, line) in self.lines.iter().enumerate() {
