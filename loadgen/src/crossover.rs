@@ -19,7 +19,7 @@ use crate::{
 /// Of the calibration: so many that heads and quotes are both well known.
 const CALIBRATION_RATE: f64 = 10.0;
 const CALIBRATION_INTERVAL: Duration = Duration::from_millis(200);
-const CALIBRATION_WINDOW: Duration = Duration::from_secs(2);
+const LONGEST_CALIBRATION: Duration = Duration::from_secs(2);
 const SECONDS_OF_AN_HOUR: f64 = 3_600.0;
 
 /// What is swept.
@@ -55,7 +55,9 @@ pub fn kind(variant: &VariantPlan) -> ModelKind {
 pub fn calibration(scenario: &str, overrides: &Overrides) -> Result<Plan, ScenarioError> {
     let place = (Some(CALIBRATION_INTERVAL), Duration::ZERO, CALIBRATION_RATE);
     let mut plan = at(scenario, overrides, place)?;
-    plan.variants.iter_mut().for_each(|variant| variant.load.measure = CALIBRATION_WINDOW);
+    for variant in &mut plan.variants {
+        variant.load.measure = variant.load.measure.min(LONGEST_CALIBRATION);
+    }
     Ok(plan)
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Choice {
     pub interval_us: Option<f64>,
     /// What it costs.
     pub bytes_per_hour: f64,
+    /// Whether its own times are void, and the prediction says that it is within the bound.
+    pub assumed: bool,
 }
 
 /// The interval from which asking costs no more.
@@ -78,10 +80,11 @@ pub(crate) fn cheapest(
         asked && point.rtt_us == rtt_us && point.rate == rate
     });
     let choice = |point: &Point| {
-        let figures = figures(point, side);
-        let fresh = figures.delay_us.is_some_and(|delay| delay <= record.within_us);
-        let bytes_per_hour = figures.bytes_per_hour.filter(|_| fresh)?;
-        Some(Choice { transport: point.transport, interval_us: point.interval_us, bytes_per_hour })
+        let found = figures(point, side);
+        let delay = found.delay_us.or(point.predicted.delay_us)?;
+        let bytes_per_hour = found.bytes_per_hour.filter(|_| delay <= record.within_us)?;
+        let Point { transport, interval_us, .. } = *point;
+        Some(Choice { transport, interval_us, bytes_per_hour, assumed: found.delay_us.is_none() })
     };
     here.filter_map(choice).min_by(|a, b| a.bytes_per_hour.total_cmp(&b.bytes_per_hour))
 }
@@ -144,14 +147,14 @@ fn between(ratios: &[(f64, f64)]) -> BreakEven {
     BreakEven::At(from * (to / from).powf(share))
 }
 
-/// How far measured and predicted figures are apart, as a share of the larger: median and worst.
-pub(crate) fn apart(record: &Crossover, read: fn(&Figures) -> Option<f64>) -> Option<(f64, f64)> {
-    let share = |point: &Point| {
-        let (measured, predicted) = (read(&point.measured)?, read(&point.predicted)?);
-        let most = measured.abs().max(predicted.abs());
-        (most > 0.0).then(|| (measured - predicted).abs() / most)
-    };
-    let mut shares: Vec<f64> = record.points.iter().filter_map(share).collect();
-    shares.sort_by(f64::total_cmp);
-    Some((*shares.get(shares.len() / 2)?, *shares.last()?))
+/// How far measured and predicted figures are apart, by what `distance` says of both: median and worst.
+pub(crate) fn apart(
+    record: &Crossover,
+    read: fn(&Figures) -> Option<f64>,
+    distance: fn(f64, f64) -> f64,
+) -> Option<(f64, f64)> {
+    let of = |point: &Point| Some(distance(read(&point.measured)?, read(&point.predicted)?));
+    let mut apart: Vec<f64> = record.points.iter().filter_map(of).collect();
+    apart.sort_by(f64::total_cmp);
+    Some((*apart.get(apart.len() / 2)?, *apart.last()?))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
-use measurement::crossover::{Crossover, Figures, Point};
+use measurement::crossover::{Crossover, Point};
 
 use crate::{ReportError, escape_markdown, format, plots, write};
 
@@ -93,11 +93,12 @@ pub(crate) fn round_trip(us: f64) -> String {
 }
 
 fn choice(record: &Crossover, choice: Option<Choice>) -> String {
-    let Some(Choice { transport, interval_us, bytes_per_hour }) = choice else {
+    let Some(Choice { transport, interval_us, bytes_per_hour, assumed }) = choice else {
         return format::NONE.to_owned();
     };
     let every = interval_us.map(|us| format!(" every {}", format::duration(us))).unwrap_or_default();
-    format!("{}{every}: {} an hour", record.transports[transport].name, format::bytes(bytes_per_hour))
+    let mark = if assumed { format::UNRESOLVED.to_string() } else { String::new() };
+    format!("{mark}{}{every}: {} an hour", record.transports[transport].name, format::bytes(bytes_per_hour))
 }
 
 fn interval(found: BreakEven) -> String {
@@ -116,17 +117,22 @@ fn sentences(record: &Crossover) -> Vec<String> {
          of the last columns sends fewer bytes than the other, and shows prices later by half of it."
             .to_owned(),
     ];
-    let of = |name: &str, read: fn(&Figures) -> Option<f64>| {
-        grid::apart(record, read).map(|(median, worst)| {
-            format!(
-                "{name} measured and predicted are {} apart at the median, {} at most.",
-                format::share(median),
-                format::share(worst)
-            )
-        })
+    let share = |measured: f64, predicted: f64| (measured - predicted).abs() / measured.max(predicted);
+    let mut apart = |name: &str, found: Option<(f64, f64)>, shown: fn(f64) -> String| {
+        told.extend(found.map(|(median, worst)| {
+            let (median, worst) = (shown(median), shown(worst));
+            format!("{name} measured and predicted are {median} apart at the median, {worst} at most.")
+        }));
     };
-    told.extend(of("Bytes", |figures| figures.bytes_per_hour));
-    told.extend(of("Mean delays", |figures| figures.delay_us));
+    apart("Bytes", grid::apart(record, |figures| figures.bytes_per_hour, share), format::share);
+    let delays = grid::apart(record, |figures| figures.delay_us, |a, b| (a - b).abs());
+    apart("Mean delays", delays, format::duration);
+    if record.points.iter().any(|point| point.measured.delay_us.is_none()) {
+        told.push(format!(
+            "Before the name of the cheapest {} says that its times are void: the predicted delay stands in for them.",
+            format::UNRESOLVED
+        ));
+    }
     let void: Vec<&Point> = record.points.iter().filter(|point| !point.void.is_empty()).collect();
     if let Some(first) = void.first() {
         told.push(format!(

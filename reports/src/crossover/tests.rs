@@ -74,6 +74,11 @@ fn what_is_cheapest_depends_on_the_bound() {
     assert_eq!(cheapest(&record, 10.0), Some(2));
     record.within_us = 3e6;
     assert_eq!((cheapest(&record, 10.0), cheapest(&record, 1.0)), (Some(0), Some(2)));
+    // Void times: the prediction stands in, and it is said.
+    record.points.iter_mut().for_each(|point| point.measured.delay_us = None);
+    let choice = grid::cheapest(&record, 0.0, 10.0, None, Side::Measured).unwrap();
+    assert!(choice.assumed && choice.transport == 0);
+    assert!(terminal(&record).contains("~asking every 5.00 s"), "{}", terminal(&record));
     record.within_us = 1.0;
     assert_eq!(cheapest(&record, 10.0), None);
 }

@@ -104,8 +104,9 @@ fn cheapest(record: &Crossover) -> Sheet {
         let tile = |interval, rtt, rate| {
             let Some(choice) = grid::cheapest(record, rtt, rate, Some(interval), side) else { return none() };
             let colour = style::colour(choice.transport).mix(0.45);
-            let name = record.transports[choice.transport].name.clone();
-            Tile { colour, words: name, under: format!("{}/h", format::bytes(choice.bytes_per_hour)) }
+            let mark = if choice.assumed { format::UNRESOLVED.to_string() } else { String::new() };
+            let words = format!("{mark}{}", record.transports[choice.transport].name);
+            Tile { colour, words, under: format!("{}/h", format::bytes(choice.bytes_per_hour)) }
         };
         let title = match side {
             Side::Measured => "measured",
@@ -134,7 +135,7 @@ fn ratios(record: &Crossover, pair: (usize, usize)) -> Sheet {
     };
     let line = |rtt: &f64| {
         let place = |rate: &f64| match grid::break_even(record, pair, *rtt, *rate, Side::Predicted) {
-            BreakEven::At(us) => Some(place(&record.intervals_us, us)),
+            BreakEven::At(us) => place(&record.intervals_us, us),
             BreakEven::Below(_) | BreakEven::Above(_) | BreakEven::Never | BreakEven::Unknown => None,
         };
         record.rates.iter().map(place).collect()
@@ -149,11 +150,11 @@ fn ratios(record: &Crossover, pair: (usize, usize)) -> Sheet {
         tiles: tiles(record, of(|figures| figures.cpu_s_per_hour, false)),
         line: record.rtts_us.iter().map(|_| vec![None; record.rates.len()]).collect(),
     };
-    let heading = format!("{} : {}", style::label(pull), style::label(other));
+    let heading = format!("Costs of {}, times those of {}", style::label(pull), style::label(other));
     let legend = vec![
         (shade(STRONGEST), format!("{pull} costs more")),
         (shade(1.0 / STRONGEST), format!("{pull} costs less")),
-        (style::INK.mix(0.9), "predicted break-even".to_owned()),
+        (style::INK.mix(0.9), "predicted break-even of bytes".to_owned()),
     ];
     sheet(record, heading, vec![bytes, cpu], legend)
 }
@@ -170,15 +171,13 @@ fn shade(ratio: f64) -> RGBAColor {
     style::colour(n).mix(0.1 + 0.6 * strength)
 }
 
-/// The place of an interval among rising ones, by its logarithm; half a tile outside at most.
-fn place(intervals: &[f64], us: f64) -> f64 {
-    let last = intervals.len().saturating_sub(1) as f64;
-    let within =
-        intervals.windows(2).position(|pair| us <= pair[1]).unwrap_or(intervals.len().saturating_sub(2));
-    let (Some(from), Some(to)) = (intervals.get(within), intervals.get(within + 1)) else {
-        return if intervals.first().is_some_and(|only| us > *only) { 0.5 } else { -0.5 };
-    };
-    (within as f64 + (us / from).ln() / (to / from).ln()).clamp(-0.5, last + 0.5)
+/// The place of an interval among rising ones, by its logarithm; `None` where it is no nearer to a tile than half of one.
+fn place(intervals: &[f64], us: f64) -> Option<f64> {
+    let last = intervals.len().checked_sub(2)?;
+    let within = intervals.windows(2).position(|pair| us <= pair[1]).unwrap_or(last);
+    let (from, to) = (intervals.get(within)?, intervals.get(within + 1)?);
+    let place = within as f64 + (us / from).ln() / (to / from).ln();
+    (-0.5..=last as f64 + 1.5).contains(&place).then_some(place)
 }
 
 impl Drawing for Sheet {
@@ -284,12 +283,16 @@ mod tests {
     #[test]
     fn an_interval_has_its_place_by_its_logarithm() {
         let intervals = [1e5, 1e6, 1e7];
-        let check = |us, expected: f64| assert!((place(&intervals, us) - expected).abs() < 1e-9, "{us}");
-        check(1e5, 0.0);
-        check(1e6, 1.0);
-        check(1e6 * 10_f64.sqrt(), 1.5);
-        check(1e12, 2.5);
-        check(1.0, -0.5);
-        assert_eq!((place(&[1e6], 2e6), place(&[1e6], 1e5)), (0.5, -0.5));
+        let check = |us, expected: Option<f64>| {
+            let found = place(&intervals, us).map(|place| (place * 1e6).round() / 1e6);
+            assert_eq!(found, expected, "{us}");
+        };
+        check(1e5, Some(0.0));
+        check(1e6, Some(1.0));
+        check(1e6 * 10_f64.sqrt(), Some(1.5));
+        check(2e7, Some(2.30103));
+        check(1e12, None);
+        check(1.0, None);
+        assert_eq!(place(&[1e6], 1e6), None);
     }
 }
