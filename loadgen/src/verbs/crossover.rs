@@ -41,8 +41,12 @@ pub fn run(arguments: &CrossoverArgs, out: &mut dyn Write) -> miette::Result<Exi
         Overrides { set: arguments.set.clone(), only: arguments.only.clone(), quick: arguments.quick };
     let grid = Grid { intervals: arguments.intervals(), rtts: arguments.rtts(), rates: arguments.rates() };
     let calibration = crossover::calibration(&arguments.scenario, &overrides)?;
+    check(&calibration)?;
     let (plan, places) = crossover::plan(&arguments.scenario, &overrides, &grid)?;
-    check(&calibration, &plan)?;
+    if plan.variants.len() > MOST_POINTS {
+        let points = plan.variants.len();
+        return Err(miette::miette!("the grid has {points} points, expected at most {MOST_POINTS}"));
+    }
     raise_file_limit();
     let started_at = assemble::date(clock::unix_ns());
     let path = folder::dated(&arguments.out, "crossover", &runner::folder_stamp()).into_diagnostic()?;
@@ -71,26 +75,20 @@ pub fn run(arguments: &CrossoverArgs, out: &mut dyn Write) -> miette::Result<Exi
     Ok(if is_trusted(&record) { ExitCode::SUCCESS } else { ExitCode::from(NOT_TRUSTED) })
 }
 
-/// Whether the two plans can be compared and the machine carries them.
-fn check(calibration: &Plan, plan: &Plan) -> miette::Result<()> {
-    let pulls = calibration.variants.iter().filter(|one| crossover::kind(one) == ModelKind::Pull).count();
-    if pulls == 0 || pulls == calibration.variants.len() {
+/// Whether there is something to compare, and the machine carries it.
+fn check(plan: &Plan) -> miette::Result<()> {
+    let pulls = plan.variants.iter().filter(|one| crossover::kind(one) == ModelKind::Pull).count();
+    if pulls == 0 || pulls == plan.variants.len() {
         return Err(miette::miette!(
             help = "leave --only out, or name one that asks on a timetable and one that does not",
             "a crossover needs a transport that asks on a timetable and one that does not, found {pulls} of {} that ask",
-            calibration.variants.len()
+            plan.variants.len()
         ));
     }
     if let Some(peer) = plan.variants.iter().find(|variant| variant.peer.is_some()) {
         return Err(miette::miette!(
             "the rate of {} cannot be set: its server is somebody else's",
             peer.name
-        ));
-    }
-    if plan.variants.len() > MOST_POINTS {
-        return Err(miette::miette!(
-            "the grid has {} points, expected at most {MOST_POINTS}",
-            plan.variants.len()
         ));
     }
     let limits = machine::limits();

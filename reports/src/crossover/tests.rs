@@ -1,7 +1,7 @@
 //! A grid made from the closed forms alone: what is read off it must be what went in.
 
 use measurement::{
-    crossover::{At, Calibration, FORMAT, Transport},
+    crossover::{At, Calibration, FORMAT, Figures, Transport},
     result::{Model, ModelKind, Status},
 };
 

@@ -55,16 +55,16 @@ struct Sheet {
 
 /// The map of the cheapest, and one for each pair; with their file names.
 pub(crate) fn all(record: &Crossover) -> Result<Vec<(String, Plot)>, ReportError> {
-    let mut plots = vec![("crossover-cheapest".to_owned(), drawn(cheapest(record))?)];
+    let mut plots = vec![("crossover-cheapest".to_owned(), drawn(&cheapest(record))?)];
     for pair in grid::pairs(record) {
         let (pull, other) = (&record.transports[pair.0].name, &record.transports[pair.1].name);
         let name = format!("crossover-{}-{}", format::slug(pull), format::slug(other));
-        plots.push((name, drawn(ratios(record, pair))?));
+        plots.push((name, drawn(&ratios(record, pair))?));
     }
     Ok(plots)
 }
 
-fn drawn(sheet: Sheet) -> Result<Plot, ReportError> {
+fn drawn(sheet: &Sheet) -> Result<Plot, ReportError> {
     let words = Words {
         name: "crossover",
         title: "Where asking beats pushing",
@@ -73,7 +73,7 @@ fn drawn(sheet: Sheet) -> Result<Plot, ReportError> {
     };
     let legend = canvas::legend_height(sheet.legend.len()) as i32;
     let height = TOP + sheet.rows.len() as i32 * ROW + legend;
-    canvas::plot(words, height as u32, &sheet)
+    canvas::plot(words, height as u32, sheet)
 }
 
 fn sheet(record: &Crossover, heading: String, rows: Vec<Row>, legend: Vec<(RGBAColor, String)>) -> Sheet {
