@@ -135,7 +135,8 @@ fn predicted(record: &Crossover, (pull, other): (usize, usize), rtt_us: f64, rat
     found.map_or(BreakEven::Never, |seconds| BreakEven::At(seconds * 1e6))
 }
 
-/// Where ratios over rising intervals pass 1: both axes logarithmic, since the ratio is nearly a power of the interval.
+/// Where ratios over rising intervals pass 1. What asking costs is a constant and a part that goes with 1 / P, so between two
+/// intervals the ratio is linear in that.
 fn between(ratios: &[(f64, f64)]) -> BreakEven {
     let (Some(first), Some(last)) = (ratios.first(), ratios.last()) else { return BreakEven::Unknown };
     if first.1 <= 1.0 {
@@ -143,8 +144,8 @@ fn between(ratios: &[(f64, f64)]) -> BreakEven {
     }
     let crossing = ratios.windows(2).find(|pair| pair[0].1 > 1.0 && pair[1].1 <= 1.0);
     let Some([(from, above), (to, below)]) = crossing else { return BreakEven::Above(last.0) };
-    let share = above.ln() / (above.ln() - below.ln());
-    BreakEven::At(from * (to / from).powf(share))
+    let share = (above - 1.0) / (above - below);
+    BreakEven::At(1.0 / (1.0 / from + share * (1.0 / to - 1.0 / from)))
 }
 
 /// How far measured and predicted figures are apart, by what `distance` says of both: median and worst.
