@@ -1,17 +1,21 @@
-//! The command line: verbs and their arguments. What a later version will take is refused by name.
+//! The command line: verbs and their arguments.
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::scenario::Overrides;
 
 pub mod ab;
+pub mod capacity;
 pub mod compare;
+pub mod crossover;
 pub mod doctor;
 mod history;
 
 pub use ab::AbArgs;
+pub use capacity::CapacityArgs;
+pub use crossover::CrossoverArgs;
 pub use doctor::DoctorArgs;
 pub use history::{FilterArgs, Format as HistoryFormat, HistoryAction, HistoryArgs};
 
@@ -49,6 +53,12 @@ pub enum Verb {
     /// Compare two servers in pairs of trials that run beside each other
     #[command(after_help = ab::HELP)]
     Ab(AbArgs),
+    /// Find the most clients, or updates, with which a condition holds
+    #[command(after_help = capacity::HELP)]
+    Capacity(CapacityArgs),
+    /// Draw where asking on a timetable beats pushing: interval × round trip × rate, predicted beside measured
+    #[command(after_help = crossover::HELP)]
+    Crossover(CrossoverArgs),
     /// Keep results by commit, find what changed, draw trends
     #[command(after_help = history::HELP)]
     History(HistoryArgs),
@@ -69,6 +79,7 @@ Examples:
   loadgen run ticker                         polling, SSE and WebSocket compared
   loadgen run ticker --set load.clients=50   the same with fewer users
   loadgen check my-scenario.toml             what a scenario of your own would do
+  loadgen capacity ticker --until 'delivery_delay.p95 < 500ms'   how many users fit
   loadgen ab ticker --base ./old --candidate self   two servers, in pairs of trials
   loadgen teach                              see it happen, in your browser
   loadgen doctor --noise                     how far this machine can be trusted
@@ -259,13 +270,11 @@ pub enum Listed {
 /// Verbs by what one is about, in the order of the help.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Use", &["run", "check", "report", "list", "probe", "verify"]),
+    ("Search", &["capacity", "crossover"]),
     ("Gate", &["compare", "ab", "history"]),
     ("Teach", &["teach", "serve"]),
     ("Machine", &["doctor"]),
 ];
-
-/// Verbs of later versions.
-const LATER: &[&str] = &["capacity", "crossover"];
 
 /// Parses the process's arguments; prints help or a usage error and exits (0 or 2) where that is the answer.
 pub fn parse() -> Cli {
@@ -274,13 +283,7 @@ pub fn parse() -> Cli {
 
 /// Parses arguments, the program's name first.
 pub fn try_parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let mut command = command();
-    let verb = arguments.get(1).map(|verb| verb.to_string_lossy().into_owned());
-    if let Some(verb) = verb.filter(|verb| LATER.contains(&verb.as_str())) {
-        return Err(not_supported(&mut command, &verb));
-    }
-    Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)
+    Cli::from_arg_matches(&command().try_get_matches_from_mut(arguments)?)
 }
 
 /// The command with its verbs listed in groups.
@@ -305,10 +308,6 @@ fn command() -> Command {
     command.help_template(template)
 }
 
-fn not_supported(command: &mut Command, what: &str) -> clap::Error {
-    command.error(ErrorKind::InvalidValue, format!("`{what}` is not supported by this version"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,20 +328,6 @@ mod tests {
         assert!(help.contains("Use:\n  run"), "{help}");
         assert!(help.contains("Machine:\n  doctor"), "{help}");
         assert!(help.contains("Gate:\n  compare"), "{help}");
-    }
-
-    #[test]
-    fn what_a_later_version_takes_is_refused_by_name() {
-        let check = |line, expected: &str| {
-            let error = parsed(line).unwrap_err();
-            assert_eq!(error.exit_code(), 2);
-            assert!(
-                error.to_string().contains(&format!("`{expected}` is not supported by this version")),
-                "{error}"
-            );
-        };
-        check("capacity", "capacity");
-        check("crossover", "crossover");
     }
 
     #[test]

@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Verb::Verify(arguments) => verbs::verify::run(&arguments, out),
         Verb::Compare(arguments) => verbs::compare::run(&arguments, out),
         Verb::Ab(arguments) => verbs::ab::run(&arguments, out),
+        Verb::Capacity(arguments) => verbs::capacity::run(&arguments, out),
+        Verb::Crossover(arguments) => verbs::crossover::run(&arguments, out),
         Verb::History(arguments) => verbs::history::run(&arguments, out).map(|()| ExitCode::SUCCESS),
         Verb::Serve(arguments) => return servers::cli::run(&arguments),
         Verb::Teach(arguments) => return teach::run(&arguments),

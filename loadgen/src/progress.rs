@@ -21,6 +21,29 @@ pub fn for_person(quiet: bool) -> Box<dyn Listener> {
     }
 }
 
+/// The listener for one run of many, of which only the end is told.
+pub fn for_steps(quiet: bool) -> Box<dyn Listener> {
+    if quiet { Box::new(Quiet) } else { Box::new(Steps) }
+}
+
+/// Says a line of one's own, unless asked to be quiet.
+pub fn tell(quiet: bool, line: &str) {
+    if !quiet {
+        say(line);
+    }
+}
+
+struct Steps;
+
+impl Listener for Steps {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Stopping => say(STOPPING),
+            Event::Started { .. } | Event::Trial { .. } | Event::Progress { .. } | Event::Ended { .. } => {}
+        }
+    }
+}
+
 struct Quiet;
 
 impl Listener for Quiet {

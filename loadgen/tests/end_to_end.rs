@@ -124,7 +124,10 @@ fn what_cannot_be_run_is_refused_before_anything_is_done() {
     check(&["run", "ticker", "--live", "--quiet"], &["--live", "cannot be used with"]);
     check(&["check", "missing.toml"], &["missing.toml"]);
     check(&["report", "nowhere"], &["nowhere"]);
-    check(&["capacity"], &["capacity", "not supported"]);
+    check(&["capacity", "ticker"], &["--until"]);
+    check(&["capacity", "ticker", "--until", "delay < 5ms"], &["unknown metric", "delay"]);
+    check(&["capacity", "ticker", "--until", "delivery_delay.p95 < 5"], &["--until", "a duration"]);
+    check(&["crossover", "--only", "websocket"], &["asks on a timetable", "found 0 of 1"]);
     check(&["teach", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "--allow-origin"]);
     check(&["teach", "--symbols", "0"], &["symbols is 0"]);
     check(&["history", "show"], &["there is no history at"]);

@@ -110,7 +110,7 @@ fn dependencies_point_one_way() {
     check("only the edge of loadgen knows servers", |name, text| {
         name.starts_with("loadgen/src/") && !edges.contains(&name) && text.contains("servers::")
     });
-    let verbs = ["run", "report", "history", "compare", "gating", "ab"];
+    let verbs = ["run", "report", "history", "compare", "gating", "ab", "capacity", "crossover"];
     let edges = verbs.map(|verb| format!("loadgen/src/verbs/{verb}.rs"));
     check("only the rendering verbs know reports", |name, text| {
         name.starts_with("loadgen/src/")

@@ -188,13 +188,14 @@ mod tests {
         recorder.record_n(1_000, 200_000);
         let told = |distinct| {
             let h = recorder.finish(distinct).unwrap();
-            [h.p50_us, h.p90_us, h.p99_us, h.p999_us].map(|p| p.is_some())
+            [h.p50_us, h.p90_us, h.p95_us, h.p99_us, h.p999_us].map(|p| p.is_some())
         };
-        assert_eq!(told(19), [false; 4]);
-        assert_eq!(told(20), [true, false, false, false]);
-        assert_eq!(told(100), [true, true, false, false]);
-        assert_eq!(told(1_000), [true, true, true, false]);
-        assert_eq!(told(10_000), [true; 4]);
+        assert_eq!(told(19), [false; 5]);
+        assert_eq!(told(20), [true, false, false, false, false]);
+        assert_eq!(told(100), [true, true, false, false, false]);
+        assert_eq!(told(200), [true, true, true, false, false]);
+        assert_eq!(told(1_000), [true, true, true, true, false]);
+        assert_eq!(told(10_000), [true; 5]);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! This crate opens no socket, reads no clock and names no transport. Recorders are fed by one worker each and
 //! merged at the end; everything else is a pure function of recorded values.
 
+pub mod capacity;
 pub mod changes;
 pub mod claim;
+pub mod crossover;
 pub mod delivery;
 pub mod gate;
 pub mod glimpse;

@@ -355,7 +355,7 @@ pub struct Histogram {
     /// 90th percentile.
     pub p90_us: Option<f64>,
     /// 95th percentile; null without 10 distinct events above it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p95_us: Option<f64>,
     /// 99th percentile; null without 10 distinct events above it.
     pub p99_us: Option<f64>,

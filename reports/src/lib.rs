@@ -10,8 +10,10 @@ use std::{
 
 use measurement::result::{FORMAT, RunResult};
 
+pub mod capacity;
 pub mod claims;
 pub mod compare;
+pub mod crossover;
 pub mod format;
 pub mod gates;
 pub mod history;
@@ -42,6 +44,14 @@ pub enum ReportError {
     /// A file cannot be read.
     #[error("failed to read {}: {cause}", path.display())]
     Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A folder cannot be made.
+    #[error("failed to make {}: {cause}", path.display())]
+    Make {
         /// Which.
         path: PathBuf,
         /// Why.

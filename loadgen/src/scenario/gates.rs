@@ -1,6 +1,7 @@
 //! `[[gate]]` -> gates: each with one limit in its metric's unit, for one variant that the plan has.
 
 use measurement::{
+    capacity::Condition,
     gate::{Gate, Limit},
     metrics::{self, Metric},
 };
@@ -59,6 +60,36 @@ pub(super) fn metric(
         };
         sources.error(problem, named.span.clone(), "this metric")
     })
+}
+
+/// A condition of the command line, `METRIC < LIMIT` or `METRIC > LIMIT`, with the names and units of gates.
+pub fn condition(text: &str) -> Result<Condition, ScenarioError> {
+    let key = || "--until".to_owned();
+    let out_of_range = |found: &str, expected: &str, advice: String| {
+        let (found, expected) = (format!("{found:?}"), expected.to_owned());
+        ScenarioError::new(Problem::OutOfRange { key: key(), found, expected, advice })
+    };
+    let form = "METRIC < LIMIT or METRIC > LIMIT";
+    let example = || "for example --until 'delivery_delay.p95 < 500ms'".to_owned();
+    let (name, sign, limit) = text
+        .find(['<', '>'])
+        .map(|at| (text[..at].trim(), &text[at..=at], text[at + 1..].trim()))
+        .filter(|(_, _, limit)| !limit.starts_with('='))
+        .ok_or_else(|| out_of_range(text, form, example()))?;
+    let metric = metrics::find(name).ok_or_else(|| {
+        let names = || metrics::ALL.iter().map(|metric| metric.name);
+        let known = names().map(str::to_owned).collect();
+        let (found, nearest) = (name.to_owned(), nearest(name, names()));
+        ScenarioError::new(Problem::UnknownValue { key: "gate.metric".to_owned(), found, nearest, known })
+    })?;
+    let text = Quantity::Text(limit.to_owned());
+    let bare = limit.parse().ok().map(Quantity::Bare);
+    let value = bare.and_then(|bare| quantity(&bare, metric.unit)).or_else(|| quantity(&text, metric.unit));
+    let value = value.ok_or_else(|| {
+        out_of_range(limit, expected(metric.unit), format!("{} is {}", metric.name, metric.meaning))
+    })?;
+    let limit = if sign == "<" { Limit::Below(value) } else { Limit::Above(value) };
+    Ok(Condition { metric: metric.name.to_owned(), limit })
 }
 
 fn variants(
@@ -193,6 +224,26 @@ mod tests {
         check("requests.useless_share", "below = 0.5", Limit::Below(0.5));
         check("server.cpu_seconds", "below = \"1s\"", Limit::Below(1.0));
         check("updates.delivered_once", "above = 10", Limit::Above(10.0));
+    }
+
+    #[test]
+    fn conditions_have_the_names_and_units_of_gates() {
+        let check = |text: &str, metric: &str, limit: Limit| {
+            assert_eq!(condition(text).unwrap(), Condition { metric: metric.to_owned(), limit }, "{text}");
+        };
+        check("delivery_delay.p95 < 500ms", "delivery_delay.p95", Limit::Below(500_000.0));
+        check("updates.delivered_once>1e3", "updates.delivered_once", Limit::Above(1_000.0));
+        check("requests.useless_share < 5 %", "requests.useless_share", Limit::Below(0.05));
+        check("server.rss_bytes < 1 GB", "server.rss_bytes", Limit::Below(1e9));
+        let fails = |text: &str, expected: &str| {
+            let error = condition(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        };
+        fails("delivery_delay.p95", "expected METRIC < LIMIT");
+        fails("updates.lost <= 5", "expected METRIC < LIMIT");
+        fails("delay < 5ms", "unknown metric `delay`");
+        fails("delivery_delay.p95 < 500", "expected a duration");
+        fails("updates.lost < -1", "expected a number");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod workload;
 
 pub use error::{Problem, ScenarioError};
 pub use estimate::{Estimate, Needs, NeedsError};
+pub use gates::condition;
 pub use overrides::Overrides;
 pub(crate) use peer::{headers as stranger_headers, is_here, words};
 pub use source::SHIPPED;

@@ -14,6 +14,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("family", include_str!("../../../scenarios/family.toml")),
     ("headers", include_str!("../../../scenarios/headers.toml")),
     ("encodings", include_str!("../../../scenarios/encodings.toml")),
+    ("crossover", include_str!("../../../scenarios/crossover.toml")),
     ("echo", include_str!("../../../scenarios/echo.toml")),
     ("ci", include_str!("../../../scenarios/ci.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 
 pub mod ab;
+pub mod capacity;
 pub mod check;
 pub mod compare;
+pub mod crossover;
 pub mod doctor;
 mod gating;
 pub mod history;
