@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{plan::Plan, scenario::estimate::Limits};
+use crate::{browser, plan::Plan, scenario::estimate::Limits};
 
 /// A fact, or why there is none.
 pub type Fact<T> = Result<T, String>;
@@ -107,6 +107,7 @@ impl Machine {
         Limits {
             files: self.open_files.as_ref().ok().map(|(_, hard)| *hard),
             ports: self.ports.as_ref().ok().map(|(first, last)| last + 1 - first),
+            no_browser: no_browser(),
         }
     }
 }
@@ -115,7 +116,12 @@ impl Machine {
 pub fn limits() -> Limits {
     let hard =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
-    Limits { files: hard.ok(), ports: ports().ok().map(|(first, last)| last + 1 - first) }
+    let ports = ports().ok().map(|(first, last)| last + 1 - first);
+    Limits { files: hard.ok(), ports, no_browser: no_browser() }
+}
+
+fn no_browser() -> Option<String> {
+    browser::program().err().map(|error| error.to_string())
 }
 
 /// A file's text without the line end.

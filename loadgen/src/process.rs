@@ -55,6 +55,15 @@ pub fn usage_of_tree(pid: u32) -> Option<Usage> {
     Some(total)
 }
 
+/// Reads a process, and others with all their descendants.
+pub fn usage_with(pid: u32, trees: impl IntoIterator<Item = u32>) -> Option<Usage> {
+    let mut total = usage(pid)?;
+    for tree in trees {
+        total.add(&usage_of_tree(tree)?);
+    }
+    Some(total)
+}
+
 /// Reads several processes that share a work; `None` if one of them is gone.
 pub fn usage_of(pids: impl IntoIterator<Item = u32>) -> Option<Usage> {
     let mut total = Usage::default();

@@ -22,11 +22,12 @@ use ticker::{Anchor, Engine, clock};
 use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
+    browser,
     clients::{self, mapping::Mapping},
     direct,
     endpoint::Endpoint,
     pacer::Pacer,
-    plan::VariantPlan,
+    plan::{Driver, VariantPlan},
     process,
     socket::Books,
     timeline::Timeline,
@@ -119,8 +120,8 @@ pub struct Job {
     pub anchor: Anchor,
     /// When the connect ramp begins, in CLOCK_MONOTONIC nanoseconds.
     pub ramp_from_ns: u64,
-    /// The core to stay on.
-    pub core: Option<u32>,
+    /// The cores to stay on; any for none.
+    pub cores: Vec<u32>,
     /// Whether somebody looks at the glimpse.
     pub watched: bool,
 }
@@ -170,6 +171,25 @@ pub struct Found {
     pub exhausted: Exhausted,
     /// Close frames of the server by their code.
     pub closes: BTreeMap<u16, u64>,
+    /// How the clocks of pages were put on ours, where clients were pages.
+    pub page: Option<PageTimes>,
+}
+
+/// How well the clocks of pages are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PageTimes {
+    /// The largest error of an instant, in nanoseconds.
+    pub error_ns: f64,
+    /// Questions for the time.
+    pub exchanges: u64,
+}
+
+impl PageTimes {
+    /// Another page's.
+    pub(crate) fn add(&mut self, error_ns: f64, exchanges: u64) {
+        self.error_ns = self.error_ns.max(error_ns);
+        self.exchanges += exchanges;
+    }
 }
 
 impl Found {
@@ -195,6 +215,7 @@ impl Found {
             tapes: Vec::new(),
             exhausted: notes.exhausted,
             closes: notes.closes,
+            page: None,
         }
     }
 
@@ -211,6 +232,9 @@ impl Found {
         self.reconnected += other.reconnected;
         self.tapes.extend(other.tapes);
         self.exhausted.merge(other.exhausted);
+        if let Some(other) = other.page {
+            self.page.get_or_insert_default().add(other.error_ns, other.exchanges);
+        }
         for (code, count) in other.closes {
             *self.closes.entry(code).or_default() += count;
         }
@@ -224,9 +248,12 @@ pub fn spawn(
     live: Arc<Live>,
 ) -> io::Result<JoinHandle<io::Result<Found>>> {
     std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
-        if let Some(core) = job.core {
+        if !job.cores.is_empty() {
             // Without pinning the run goes on; the manifest tells which cores were asked for.
-            let _ = process::pin_thread(&[core]);
+            let _ = process::pin_thread(&job.cores);
+        }
+        if job.variant.driver == Driver::Chromium {
+            return browser::run(direct::Setup { job, stage, live });
         }
         if job.variant.engine == Engine::Direct {
             return clients::direct(direct::Setup { job, stage, live });

@@ -226,6 +226,8 @@ impl From<Found> for FoundMessage {
             tapes,
             exhausted,
             closes,
+            // Browsers are held by the parent.
+            page: _,
         } = found;
         let recording = Parts::from(recording);
         Self {
@@ -270,6 +272,7 @@ impl FoundMessage {
             tapes,
             exhausted,
             closes,
+            page: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How many processes each side of a trial needs, and from how many addresses clients come: pure functions.
 
 use crate::{
-    plan::{Http, Processes, VariantPlan},
+    plan::{Driver, Http, Processes, VariantPlan},
     scenario::estimate::Limits,
     sources,
 };
@@ -33,7 +33,9 @@ impl Sizes {
         let room = limits.files.map_or(u64::MAX, |files| files.saturating_sub(ROOM).max(files / 2).max(1));
         let clients = variant.load.clients.max(1);
         let (generators, servers) = match variant.load.processes {
-            Processes::Number(number) => (number, number),
+            // A browser is started by a thread of this process.
+            Processes::Number(number) if variant.driver == Driver::Native => (number, number),
+            Processes::Number(number) => (0, number),
             Processes::Auto => {
                 let fewest = |share: &dyn Fn(u64) -> u64| {
                     (1..MOST).find(|&count| share(u64::from(count)) <= room).unwrap_or(MOST)
@@ -101,7 +103,7 @@ mod tests {
     fn sizes(set: &[&str], only: &str) -> Sizes {
         let set = set.iter().map(|&set| set.to_owned()).collect();
         let plan = load("ticker", &Overrides { set, only: vec![only.to_owned()], ..Overrides::default() });
-        let limits = Limits { files: Some(20_000), ports: Some(28_232) };
+        let limits = Limits { files: Some(20_000), ports: Some(28_232), no_browser: None };
         Sizes::of(&plan.unwrap().variants[0], &limits)
     }
 

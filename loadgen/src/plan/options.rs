@@ -120,6 +120,29 @@ impl Word for Engine {
 }
 
 words! {
+    /// What the clients are.
+    Driver {
+        /// Code of the load generator's own.
+        "native" => Native,
+        /// Tabs of a headless Chromium that the load generator starts.
+        "chromium" => Chromium,
+    }
+}
+
+impl Driver {
+    /// Whether it is the default.
+    pub fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        Self::Native
+    }
+}
+
+words! {
     /// Version of HTTP that carries a transport.
     Http {
         /// RFC 9112.

@@ -5,6 +5,7 @@
 use crate::plan::Plan;
 
 mod axes;
+mod browser;
 mod decode;
 mod error;
 pub mod estimate;

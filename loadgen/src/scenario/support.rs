@@ -3,8 +3,6 @@
 use super::{
     decode::Sources,
     error::{Problem, ScenarioError},
-    scalar::One,
-    values::{self, Words},
     wire::{File, Reserved},
 };
 
@@ -13,26 +11,12 @@ pub(super) fn refuse(file: &File, sources: &Sources) -> Result<(), ScenarioError
     reserved(sources, "`[link]`", "the network is this machine's loopback", &file.link)?;
     reserved(sources, "`[[phase]]`", "the phases are connect, warm-up, measure and drain", &file.phase)?;
     reserved(sources, "`[[claim]]`", "write the claim into `notice`", &file.claim)?;
-    only(sources, "driver", file.load.driver.as_ref(), "native", &["chromium"])?;
     Ok(())
 }
 
 fn reserved(sources: &Sources, what: &str, advice: &str, given: &Reserved) -> Result<(), ScenarioError> {
     match given {
         Some(given) => Err(not_supported(sources, what.to_owned(), advice, given.span())),
-        None => Ok(()),
-    }
-}
-
-fn only(
-    sources: &Sources,
-    key: &str,
-    given: Option<&One<String>>,
-    supported: &str,
-    planned: &[&str],
-) -> Result<(), ScenarioError> {
-    match given {
-        Some(given) => values::word(sources, key, given, &Words { supported: &[(supported, ())], planned }),
         None => Ok(()),
     }
 }

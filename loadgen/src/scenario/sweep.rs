@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ticker::{Arrivals, Engine, FeedSettings};
 
 use crate::plan::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Load, Pace, PollMode, Processes,
+    Carrier, Compression, Deflate, Driver, Encoding, Http, HttpClient, Load, Pace, PollMode, Processes,
     TransportOptions,
 };
 
@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) options: TransportOptions,
     /// `None` for the default of what the other options come to.
     pub(super) engine: Option<Engine>,
+    pub(super) driver: Driver,
     pub(super) profile: Profile,
 }
 
@@ -39,6 +40,7 @@ impl Default for Draft {
             load,
             options: TransportOptions::default(),
             engine: None,
+            driver: Driver::Native,
             profile: Profile::Browser,
         }
     }
@@ -69,6 +71,7 @@ pub(super) enum Setting {
     Deflate(Deflate),
     Carrier(Carrier),
     Engine(Engine),
+    Driver(Driver),
     Coalesce(Duration),
     Headers(Profile),
 }
@@ -98,6 +101,7 @@ impl Setting {
             Self::Deflate(deflate) => draft.options.deflate = *deflate,
             Self::Carrier(carrier) => draft.options.carrier = Some(*carrier),
             Self::Engine(engine) => draft.engine = Some(*engine),
+            Self::Driver(driver) => draft.driver = *driver,
             Self::Coalesce(time) => draft.options.coalesce = Some(*time),
             Self::Headers(profile) => draft.profile = *profile,
         }
@@ -125,6 +129,7 @@ impl Setting {
             Self::Deflate(deflate) => json!(deflate),
             Self::Carrier(carrier) => json!(carrier),
             Self::Engine(engine) => json!(engine),
+            Self::Driver(driver) => json!(driver),
             Self::Headers(profile) => json!(profile.name()),
         }
     }
@@ -185,11 +190,13 @@ impl Point<'_> {
             .collect()
     }
 
-    /// The transport's options that the file sets. The engine is none: the result has its own word for it.
+    /// The transport's options that the file sets. The engine is none: the result has its own word for it; nor are
+    /// native clients, which all have unless they have others.
     pub(super) fn options(&self) -> BTreeMap<String, Value> {
         self.0
             .iter()
-            .filter(|(axis, setting)| axis.is_option() && !matches!(setting, Setting::Engine(_)))
+            .filter(|(axis, _)| axis.is_option())
+            .filter(|(_, setting)| !matches!(setting, Setting::Engine(_) | Setting::Driver(Driver::Native)))
             .map(|(axis, setting)| (axis.short().to_owned(), setting.json()))
             .collect()
     }
