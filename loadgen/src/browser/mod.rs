@@ -5,7 +5,7 @@
 
 use std::{io, rc::Rc, sync::atomic::Ordering, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream};
 use ticker::clock;
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
@@ -38,6 +38,9 @@ use tab::{BINDING, Tab};
 /// Starting a browser and opening so many tabs may take this long beyond what clients of ours take.
 pub(crate) const READY_TIME: Duration = Duration::from_secs(30);
 pub(crate) const READY_TIME_OF_EACH: Duration = Duration::from_secs(1);
+
+/// Tabs that are opened at the same time: each starts a process.
+const OPEN_AT_ONCE: usize = 4;
 
 /// What goes wrong with a browser, and the trial with it.
 #[derive(Debug, thiserror::Error)]
@@ -133,11 +136,20 @@ async fn course(setup: Setup) -> Result<Found, BrowserError> {
 
 impl Course {
     async fn open(&mut self) -> Result<(), BrowserError> {
-        for index in 0..self.desk.job.clients.len() {
-            let endpoint = self.desk.job.endpoint.clone();
-            let relay = Relay::open(endpoint, Rc::clone(&self.desk.timeline)).await?;
-            self.tabs.push(Rc::new(Tab::open(&self.cdp, relay.address).await?));
-            self.hearings.push(Hearing::new(index, relay));
+        let opening = (0..self.desk.job.clients.len()).map(|index| {
+            let (endpoint, timeline) = (self.desk.job.endpoint.clone(), Rc::clone(&self.desk.timeline));
+            let cdp = Rc::clone(&self.cdp);
+            async move {
+                let relay = Relay::open(endpoint, timeline).await?;
+                let tab = Tab::open(&cdp, relay.address).await?;
+                Ok::<_, BrowserError>((Rc::new(tab), Hearing::new(index, relay)))
+            }
+        });
+        let mut opening = stream::iter(opening).buffered(OPEN_AT_ONCE);
+        while let Some(opened) = opening.next().await {
+            let (tab, hearing) = opened?;
+            self.tabs.push(tab);
+            self.hearings.push(hearing);
         }
         Ok(())
     }
@@ -247,11 +259,9 @@ impl Course {
             }
         }
         let mut times = PageTimes::default();
-        for tab in &mut self.tabs {
-            if let Some(tab) = Rc::get_mut(tab) {
-                tab.check_clock(&cdp).await?;
-            }
-            times.add(tab.clock.error_ns, tab.clock.exchanges);
+        for clock in join_all(self.tabs.iter().map(|tab| tab.checked_clock(&cdp))).await {
+            let clock = clock?;
+            times.add(clock.error_ns, clock.exchanges);
         }
         join_all(self.tabs.iter().map(|tab| tab.dispose(&cdp))).await;
         for books in join_all(self.hearings.into_iter().map(|hearing| hearing.into_relay().settle())).await {

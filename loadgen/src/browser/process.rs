@@ -23,7 +23,7 @@ use super::BrowserError;
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const VARIABLE: &str = "CHROMIUM";
 /// No tab may be slowed down because nobody looks at it, and nothing is fetched that no tab asked for.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 17] = [
     "--headless=new",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -37,6 +37,7 @@ const FLAGS: [&str; 16] = [
     "--disable-sync",
     "--no-default-browser-check",
     "--no-first-run",
+    "--no-startup-window",
     "--no-proxy-server",
     "--mute-audio",
     "--remote-debugging-port=0",
@@ -100,7 +101,7 @@ impl Process {
             // Its sandbox is made of what only other users may not do.
             command.arg("--no-sandbox");
         }
-        command.arg(format!("--user-data-dir={}", profile.display())).arg("about:blank");
+        command.arg(format!("--user-data-dir={}", profile.display()));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let child = command.spawn().map_err(BrowserError::Start)?;
         let mut process = Self { child, profile };

@@ -20,6 +20,9 @@ pub(super) const BINDING: &str = "tickertape";
 const HAND_OVER_EVERY: u64 = 200;
 /// Questions for the time before the load, and after it (METRICS rule 4).
 const EXCHANGES: usize = 30;
+/// How long a page may take to open; a machine may start many at a time.
+const OPEN_TIME: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between them, so that they do not all meet the same hiccup.
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -38,7 +41,7 @@ impl Tab {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let made = cdp.ask(None, "Target.createBrowserContext", json!({})).await?;
         let context = text(&made["browserContextId"]);
-        let target = json!({ "url": "about:blank", "browserContextId": context });
+        let target = json!({ "url": format!("http://{address}/"), "browserContextId": context });
         let made = cdp.ask(None, "Target.createTarget", target).await?;
         let attach = json!({ "targetId": made["targetId"], "flatten": true });
         let session = text(&cdp.ask(None, "Target.attachToTarget", attach).await?["sessionId"]);
@@ -52,17 +55,7 @@ impl Tab {
         ] {
             cdp.ask(Some(&session), method, parameters).await?;
         }
-        let url = format!("http://{address}/");
-        let opened = cdp.ask(Some(&session), "Page.navigate", json!({ "url": url })).await?;
-        if let Some(cause) = opened["errorText"].as_str() {
-            return Err(BrowserError::Refused {
-                method: format!("the page at {url}"),
-                cause: cause.to_owned(),
-            });
-        }
-        let here = "new Promise(done => document.readyState === 'complete' ? done(crossOriginIsolated)
-            : addEventListener('load', () => done(crossOriginIsolated)))";
-        let is_isolated = run(cdp, &session, here).await?.as_bool().unwrap_or_default();
+        let is_isolated = opened(cdp, &session, address).await?;
         let exchanges = exchanges(cdp, &session).await?;
         let told_s = time_origin(cdp, &session).await?;
         Ok(Self { clock: PageClock::new(&exchanges, told_s, is_isolated), session, context })
@@ -87,11 +80,11 @@ impl Tab {
         Ok(batches.as_u64().unwrap_or_default())
     }
 
-    /// Asks for the time again.
-    pub(super) async fn check_clock(&mut self, cdp: &Cdp) -> Result<(), BrowserError> {
-        let exchanges = exchanges(cdp, &self.session).await?;
-        self.clock.check(&exchanges);
-        Ok(())
+    /// The clock, held against the time once more.
+    pub(super) async fn checked_clock(&self, cdp: &Cdp) -> Result<PageClock, BrowserError> {
+        let mut clock = self.clock;
+        clock.check(&exchanges(cdp, &self.session).await?);
+        Ok(clock)
     }
 
     /// Closes it, and all its connections.
@@ -110,6 +103,29 @@ async fn run(cdp: &Cdp, session: &str, expression: &str) -> Result<Value, Browse
     };
     let cause = exception["exception"]["description"].as_str().or(exception["text"].as_str());
     Err(BrowserError::Script(cause.unwrap_or_default().to_owned()))
+}
+
+/// Waits until the page is there. Returns whether it is isolated from other origins.
+async fn opened(cdp: &Cdp, session: &str, address: SocketAddr) -> Result<bool, BrowserError> {
+    let state = format!(
+        "document.readyState === 'complete' && location.host === '{address}' ? crossOriginIsolated : null"
+    );
+    let until_ns = clock::now_ns() + OPEN_TIME.as_nanos() as u64;
+    loop {
+        // A page that is being replaced cannot answer.
+        let is_isolated = run(cdp, session, &state).await.ok().and_then(|state| state.as_bool());
+        if let Some(is_isolated) = is_isolated {
+            return Ok(is_isolated);
+        }
+        if clock::now_ns() > until_ns {
+            let method = format!("the page at http://{address}/");
+            return Err(BrowserError::Refused {
+                method,
+                cause: format!("it is not there after {OPEN_TIME:?}"),
+            });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn exchanges(cdp: &Cdp, session: &str) -> Result<Vec<Exchange>, BrowserError> {
