@@ -91,9 +91,9 @@ impl Cdp {
             cause: format!("no answer in {ANSWER_TIME:?}"),
         };
         let answer = timeout(ANSWER_TIME, answered).await.map_err(silent)?.map_err(|_| gone())?;
-        match &answer["error"]["message"] {
-            Value::Null => Ok(answer["result"].clone()),
-            cause => Err(BrowserError::Refused { method: method.to_owned(), cause: cause.to_string() }),
+        match answer.get("error") {
+            None => Ok(answer["result"].clone()),
+            Some(error) => Err(BrowserError::Refused { method: method.to_owned(), cause: error.to_string() }),
         }
     }
 }

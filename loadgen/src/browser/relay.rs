@@ -71,7 +71,7 @@ impl Relay {
         self.work.abort_all();
         while self.work.join_next().await.is_some() {}
         let mut books = Books::default();
-        for socket in self.sockets.borrow().iter() {
+        for socket in self.sockets.take() {
             socket.end().await;
             books.merge(&socket.settle());
         }

@@ -121,8 +121,10 @@ impl Word for Engine {
 
 words! {
     /// What the clients are.
+    #[derive(Default)]
     Driver {
         /// Code of the load generator's own.
+        #[default]
         "native" => Native,
         /// Tabs of a headless Chromium that the load generator starts.
         "chromium" => Chromium,
@@ -133,12 +135,6 @@ impl Driver {
     /// Whether it is the default.
     pub fn is_native(&self) -> bool {
         *self == Self::Native
-    }
-}
-
-impl Default for Driver {
-    fn default() -> Self {
-        Self::Native
     }
 }
 
