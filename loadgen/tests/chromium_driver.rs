@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
-use std::{sync::Arc, time::Duration};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use loadgen::{
     browser,
@@ -120,7 +120,7 @@ async fn tabs_poll_on_the_timetable_with_a_browsers_header() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_tabs_than_a_browser_has_connections_hear_events() {
     // Six connections are the most to one host that a profile has (HTTP/1.1).
-    let plan = plan(9, "[[transport]]\nkind = \"sse\"\ndriver = \"chromium\"\n", &[]);
+    let plan = plan(9, &tabs_of("kind = \"sse\""), &[]);
     let [tabs] = hold(&plan).await.try_into().unwrap();
     assert_eq!(tabs.bytes.received.payload, tabs.updates.delivered_once * QUOTE);
     // `86`, CRLF, CRLF around each.
@@ -139,25 +139,79 @@ async fn tabs_hear_frames_as_clients_of_ours_do() {
     assert_eq!((closing.codes["1000"], closing.handshake.unwrap().count), (3, 3));
 }
 
+/// Some symbols only, so that tabs say what they want.
+const SOME: [&str; 2] = ["load.symbols_per_client=5", "feed.updates_per_second=60"];
+
+fn tabs_of(transport: &str) -> String {
+    format!("[[transport]]\n{transport}\ndriver = \"chromium\"\n")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tabs_hold_polls_and_want_some_symbols() {
-    let one = |keys: &str| format!("[[transport]]\n{keys}\ndriver = \"chromium\"\n");
-    let keys = [
-        one("kind = \"long-polling\""),
-        one("kind = \"websocket\"\nencoding = \"binary\"\ndeflate = \"takeover\""),
-        one("kind = \"websocket\"\nencoding = \"binary\""),
-        one("kind = \"polling\"\ninterval = \"20ms\"\nconditional = true\ncompression = \"gzip\""),
-    ];
-    let plan = plan(2, &keys.concat(), &["load.symbols_per_client=5", "feed.updates_per_second=60"]);
-    let [held, deflated, binary, polled] = hold(&plan).await.try_into().unwrap();
+async fn tabs_hold_polls_and_ask_whether_anything_is_new() {
+    let held = tabs_of("kind = \"long-polling\"");
+    let polled =
+        tabs_of("kind = \"polling\"\ninterval = \"20ms\"\nconditional = true\ncompression = \"gzip\"");
+    let [held, polled] = hold(&plan(2, &(held + &polled), &SOME)).await.try_into().unwrap();
     assert!(held.requests.unwrap().empty == 0 && held.rearm_gap.unwrap().min_us > Some(0.0));
-    let payload = |trial: &Trial| trial.bytes.received.payload;
-    assert_eq!(payload(&binary), binary.updates.delivered_once * RECORD);
-    assert!(payload(&deflated) < payload(&binary));
     let asked = polled.requests.unwrap();
     assert!(asked.empty > 0 && asked.useful > 0, "{asked:?}");
     // A poll without news is answered by a head alone.
     assert!(polled.bytes.received.app_framing < 80 * asked.useful, "{:?}", polled.bytes.received);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tabs_hear_records_and_compressed_ones() {
+    let binary = "kind = \"websocket\"\nencoding = \"binary\"";
+    let keys = tabs_of(binary) + &tabs_of(&format!("{binary}\ndeflate = \"takeover\""));
+    let [binary, deflated] = hold(&plan(2, &keys, &SOME)).await.try_into().unwrap();
+    let payload = |trial: &Trial| trial.bytes.received.payload;
+    assert_eq!(payload(&binary), binary.updates.delivered_once * RECORD);
+    assert!(payload(&deflated) < payload(&binary));
+}
+
+/// Processes whose command line names the profile of a browser that process `pid` started.
+fn browsers_of(pid: u32) -> usize {
+    let mark = format!("tickertape-chromium-{pid}-");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&mark)).count()
+}
+
+/// Waits for something that takes a few seconds at most.
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not come");
+}
+
+#[test]
+fn a_browser_does_not_outlive_a_load_generator_that_is_killed() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "[load]\nclients = 1\n[[transport]]\nkind = \"sse\"\ndriver = \"chromium\"\n";
+    std::fs::write(place.path().join("one.toml"), text).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(place.path()).args(["run", "one.toml", "--quiet"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a browser with its helpers", || browsers_of(child.id()) > 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("its end", || browsers_of(child.id()) == 0);
+}
+
+#[test]
+fn without_a_browser_nothing_is_begun() {
+    let place = tempfile::tempdir().unwrap();
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.current_dir(place.path()).env("CHROMIUM", "/no/chromium").args(["run", "browsers", "--quiet"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("$CHROMIUM is /no/"), "{said}");
+    assert!(!place.path().join("runs").exists());
 }
 
 #[test]

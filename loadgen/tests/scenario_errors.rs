@@ -439,6 +439,7 @@ fn shipped_scenarios_take_as_long_as_they_promise() {
     check("family", 300);
     check("headers", 300);
     check("encodings", 300);
+    check("browsers", 300);
     check("poll-interval", 300);
 }
 

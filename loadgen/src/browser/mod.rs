@@ -57,6 +57,9 @@ pub enum BrowserError {
     /// It has gone.
     #[error("Chromium ended by itself: {0}")]
     Ended(String),
+    /// The trial did not wait for it.
+    #[error("the trial ended before Chromium was ready")]
+    Unready,
     /// It does not do what it is told.
     #[error("Chromium refused {method}: {cause}")]
     Refused {
@@ -127,7 +130,7 @@ async fn course(setup: Setup) -> Result<Found, BrowserError> {
     let mut course = tokio::select! {
         opened = opening => opened?,
         _ = closing.wait_for(|stage| *stage == Stage::Close) => {
-            return Err(BrowserError::Ended("the trial ended before it was ready".to_owned()));
+            return Err(BrowserError::Unready);
         }
     };
     course.follow(&mut stage).await?;

@@ -51,7 +51,9 @@ browser=$!
 reader=$!
 exec 3<&-
 wait "$browser"
+status=$?
 kill "$reader" 2>/dev/null || rm -rf "$dir"
+exit "$status"
 "#;
 /// Starting takes a second, on a busy machine several.
 const START_TIME: Duration = Duration::from_secs(40);

@@ -33,9 +33,7 @@ impl Sizes {
         let room = limits.files.map_or(u64::MAX, |files| files.saturating_sub(ROOM).max(files / 2).max(1));
         let clients = variant.load.clients.max(1);
         let (generators, servers) = match variant.load.processes {
-            // A browser is started by a thread of this process.
-            Processes::Number(number) if variant.driver == Driver::Native => (number, number),
-            Processes::Number(number) => (0, number),
+            Processes::Number(number) => (number, number),
             Processes::Auto => {
                 let fewest = |share: &dyn Fn(u64) -> u64| {
                     (1..MOST).find(|&count| share(u64::from(count)) <= room).unwrap_or(MOST)
@@ -46,7 +44,8 @@ impl Sizes {
             }
         };
         Self {
-            generators: generators.min(clients),
+            // A browser is started by a thread of this process, and holds all tabs.
+            generators: if variant.driver == Driver::Chromium { 0 } else { generators.min(clients) },
             servers: if shares_its_port(variant) { servers } else { 1 },
             sources: sources(variant, sockets, limits.ports),
         }
