@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{browser, plan::Plan, scenario::estimate::Limits};
+use crate::{
+    browser,
+    plan::{Driver, Plan},
+    scenario::estimate::Limits,
+};
 
 /// A fact, or why there is none.
 pub type Fact<T> = Result<T, String>;
@@ -206,7 +210,13 @@ pub fn manifest(plan: &Plan) -> Manifest {
     recorded.insert("trials".to_owned(), json!(plan.trials));
     recorded.insert("quick".to_owned(), json!(plan.quick));
     recorded.insert("unavailable".to_owned(), json!(collected.unavailable));
-    Manifest { must_match: must_match(plan), timed_must_match, recorded }
+    let mut must_match = must_match(plan);
+    if plan.variants.iter().any(|variant| variant.driver == Driver::Chromium) {
+        // What it sends, and how long it takes, is another matter in each version.
+        let version = browser::version().unwrap_or_else(|error| error.to_string());
+        must_match.insert("browser".to_owned(), json!(version));
+    }
+    Manifest { must_match, timed_must_match, recorded }
 }
 
 /// Differences here make any comparison meaningless: what is sent, to how many, in which bytes.

@@ -31,7 +31,7 @@ mod told;
 use cdp::{Cdp, Event};
 use hearing::Hearing;
 use process::Process;
-pub use process::program;
+pub use process::{program, version};
 use relay::Relay;
 use tab::{BINDING, Tab};
 

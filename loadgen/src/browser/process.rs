@@ -77,6 +77,16 @@ pub fn program() -> Result<PathBuf, BrowserError> {
     found.ok_or_else(|| BrowserError::Missing(format!("none of {} is in the PATH", NAMES.join(", "))))
 }
 
+/// Its name and version, as it says them.
+///
+/// # Errors
+/// There is none, or it does not start.
+pub fn version() -> Result<String, BrowserError> {
+    let mut command = Command::new(program()?);
+    let output = command.arg("--version").stdin(Stdio::null()).output().map_err(BrowserError::Start)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// The file of that name, looked for as a shell does.
 fn in_path(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 {
