@@ -47,12 +47,12 @@ const WATCHER: &str = r#"dir=$1; shift
 exec 3<&0
 "$@" </dev/null >/dev/null 2>"$dir/stderr" 3<&- &
 browser=$!
-{ read -r _ <&3; kill -KILL "$browser"; } 2>/dev/null &
+{ read -r _ <&3; : >"$dir/told"; kill -KILL "$browser"; } 2>/dev/null &
 reader=$!
 exec 3<&-
 wait "$browser"
 status=$?
-kill "$reader" 2>/dev/null || rm -rf "$dir"
+if [ -e "$dir/told" ]; then rm -rf "$dir"; else kill "$reader"; fi
 exit "$status"
 "#;
 /// Starting takes a second, on a busy machine several.
