@@ -6,7 +6,7 @@ use measurement::{
     ledger::Phase,
     recorder::Recording,
     result::{
-        Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
+        Bytes, Clients, ClockReport, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
         ScheduleReport, ServerMemory, SlowReaders, Status, Steady, Trial,
     },
     validity::{self, Machine},
@@ -22,13 +22,16 @@ use crate::{
     socket::Books,
     target::stats::Stats,
     trial::{Mark, Marks},
-    worker::Found,
+    worker::{Found, PageTimes},
 };
 
 /// TCP's head with timestamps, the Linux default (RFC 9293, RFC 7323 section 3).
 const TCP_HEAD: u64 = 20 + 12;
 /// IP's head: version 4 without options (RFC 791), version 6 without extensions (RFC 8200).
 const IP_HEAD: [u64; 2] = [20, 40];
+
+/// The kind of a clock that is a page's.
+const PAGE: &str = "page";
 
 /// What the trial knows beside the workers' findings.
 pub struct Evidence {
@@ -106,6 +109,9 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if let Some(lesson) = &evidence.learned {
         peers::withhold(&mut trial, lesson);
     }
+    if let Some(times) = &found.page {
+        of_pages(&mut trial, times);
+    }
     if variant.workload.clients_publish() {
         of_clients(&mut trial, variant, recording);
     }
@@ -147,6 +153,18 @@ fn delays(trial: &mut Trial, recording: &Recording) {
     trial.fairness = recording.fairness();
     trial.series = sums.series.finish();
     trial.trace = recording.trace();
+}
+
+/// Instants that pages told are as good as their clocks are known: what is not much longer than that is not told.
+fn of_pages(trial: &mut Trial, times: &PageTimes) {
+    let clock = ClockReport {
+        kind: PAGE.to_owned(),
+        error_us: times.error_ns / 1e3,
+        samples: times.exchanges,
+        ..ClockReport::default()
+    };
+    peers::refuse_percentiles(trial, clock.error_us);
+    trial.clock = Some(clock);
 }
 
 /// What clients published themselves: the server's figures are none, and nobody sees a price too late.
@@ -423,6 +441,10 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         because("server.syscalls_per_update", why);
     }
     because("loadgen.publisher_cpu_seconds", "the publisher is a thread of the server");
+    if trial.clock.as_ref().is_some_and(|clock| clock.kind == PAGE) {
+        trial.loadgen.socket_calls_per_update = None;
+        because("loadgen.socket_calls_per_update", "a browser does not tell its calls");
+    }
     if trial.loadgen.rss_per_client_bytes.is_none() {
         let why = "earlier trials of the same process leave memory behind: write load.processes = 1";
         because("loadgen.rss_per_client_bytes", why);

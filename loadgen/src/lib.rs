@@ -1,6 +1,7 @@
 //! The load generator: scenario -> plan -> run -> result.
 
 pub mod assemble;
+pub mod browser;
 pub mod ci;
 pub mod cli;
 pub mod clients;

@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{plan::Plan, scenario::estimate::Limits};
+use crate::{
+    browser,
+    plan::{Driver, Plan},
+    scenario::estimate::Limits,
+};
 
 /// A fact, or why there is none.
 pub type Fact<T> = Result<T, String>;
@@ -107,6 +111,7 @@ impl Machine {
         Limits {
             files: self.open_files.as_ref().ok().map(|(_, hard)| *hard),
             ports: self.ports.as_ref().ok().map(|(first, last)| last + 1 - first),
+            no_browser: no_browser(),
         }
     }
 }
@@ -115,7 +120,12 @@ impl Machine {
 pub fn limits() -> Limits {
     let hard =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map(|(_, hard)| hard);
-    Limits { files: hard.ok(), ports: ports().ok().map(|(first, last)| last + 1 - first) }
+    let ports = ports().ok().map(|(first, last)| last + 1 - first);
+    Limits { files: hard.ok(), ports, no_browser: no_browser() }
+}
+
+fn no_browser() -> Option<String> {
+    browser::program().err().map(|error| error.to_string())
 }
 
 /// A file's text without the line end.
@@ -200,7 +210,13 @@ pub fn manifest(plan: &Plan) -> Manifest {
     recorded.insert("trials".to_owned(), json!(plan.trials));
     recorded.insert("quick".to_owned(), json!(plan.quick));
     recorded.insert("unavailable".to_owned(), json!(collected.unavailable));
-    Manifest { must_match: must_match(plan), timed_must_match, recorded }
+    let mut must_match = must_match(plan);
+    if plan.variants.iter().any(|variant| variant.driver == Driver::Chromium) {
+        // What it sends, and how long it takes, is another matter in each version.
+        let version = browser::version().unwrap_or_else(|error| error.to_string());
+        must_match.insert("browser".to_owned(), json!(version));
+    }
+    Manifest { must_match, timed_must_match, recorded }
 }
 
 /// Differences here make any comparison meaningless: what is sent, to how many, in which bytes.

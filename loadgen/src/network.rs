@@ -24,7 +24,7 @@ use crate::{
     crew::message::Where,
     endpoint::Endpoint,
     plan::{
-        Link, VariantPlan,
+        Driver, Link, VariantPlan,
         link::{Failure, Level, LinkEvent},
         options::Word as _,
     },
@@ -287,6 +287,9 @@ fn level(variant: &VariantPlan, link: &Link) -> (Level, String) {
         Level::Packets => (Level::Packets, "the scenario says so".to_owned()),
         Level::Auto if variant.peer.is_some() => {
             connections("the server is somebody else's, and lives where it lives".to_owned())
+        }
+        Level::Auto if variant.driver == Driver::Chromium => {
+            connections("the tabs of a browser live in this machine's network".to_owned())
         }
         Level::Auto if link.resets() => {
             connections("connections are reset, which is not a thing that packets do".to_owned())

@@ -152,7 +152,7 @@ pub fn withhold(trial: &mut Trial, lesson: &Lesson) {
 }
 
 /// A percentile of which the clocks' error is more than a tenth is not told (METRICS rule 4).
-fn refuse_percentiles(trial: &mut Trial, error_us: f64) {
+pub(crate) fn refuse_percentiles(trial: &mut Trial, error_us: f64) {
     let histograms = [
         ("delivery_delay", &mut trial.delivery_delay),
         ("transit", &mut trial.transit),

@@ -15,7 +15,7 @@ pub mod peer;
 pub mod workload;
 
 pub use options::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode, TransportOptions,
+    Carrier, Compression, Deflate, Driver, Encoding, Http, HttpClient, Pace, PollMode, TransportOptions,
 };
 pub use link::Link;
 use peer::Peer;
@@ -65,6 +65,9 @@ pub struct VariantPlan {
     pub workload: Workload,
     /// Which implementation of both sides.
     pub engine: Engine,
+    /// What the clients are; with another than native clients `engine` is the server's alone.
+    #[serde(default, skip_serializing_if = "Driver::is_native")]
+    pub driver: Driver,
     /// The transport's options, defaults filled in.
     pub options: TransportOptions,
     /// The options that the file sets, for the result file.

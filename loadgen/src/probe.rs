@@ -191,7 +191,7 @@ async fn listen(
         frame,
         anchor: Anchor::now(),
         ramp_from_ns: started_ns,
-        core: None,
+        cores: Vec::new(),
         watched: false,
     };
     let (stage, stages) = watch::channel(Stage::Connect);

@@ -234,6 +234,7 @@ mod tests {
             kind: ticker::Transport::ALL[0],
             workload: Default::default(),
             engine: ticker::Engine::Library,
+            driver: Default::default(),
             options: crate::plan::TransportOptions::default(),
             set: Default::default(),
             point: Default::default(),

@@ -152,18 +152,29 @@ impl Socket {
         self.tap.borrow().up.flow.stamp_ns
     }
 
+    /// Whether messages were received that were not claimed yet.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        !self.tap.borrow().down.units.is_empty()
+    }
+
     /// Half-closes, reads to the other end's FIN, and compares with the kernel over the connection's life.
     pub async fn finish(self: Rc<Self>) -> Books {
+        self.end().await;
+        self.settle()
+    }
+
+    /// Half-closes and reads to the other end's FIN.
+    pub(crate) async fn end(self: &Rc<Self>) {
         let mut wire = self.wire();
         let _ = tokio::time::timeout(CLOSING_TIME, wire.shutdown()).await;
         let mut rest = [0; 4096];
         let drained = async { while matches!(wire.read(&mut rest).await, Ok(1..)) {} };
         // A peer that keeps the connection open does not keep us; the kernel's check then judges by state.
         let _ = tokio::time::timeout(CLOSING_TIME, drained).await;
-        self.settle()
     }
 
-    fn settle(&self) -> Books {
+    /// The connection's count, compared with the kernel's over its life. Messages that are claimed later are nobody's.
+    pub(crate) fn settle(&self) -> Books {
         self.account_below(0, 0);
         let tap = &mut *self.tap.borrow_mut();
         tap.scanner.settle(&mut tap.up, &mut tap.down);

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     assemble::{self, Evidence},
+    browser,
     counters::Counters,
     crew::{self, Crew, CrewError, Sizes},
     events::{Event, Listener},
@@ -21,7 +22,7 @@ use crate::{
     machine,
     network::{Network, Wire},
     peers,
-    plan::VariantPlan,
+    plan::{Driver, VariantPlan},
     process::{Cores, Usage},
     sources::Sources,
     syscalls::Syscalls,
@@ -265,7 +266,7 @@ impl Course {
             frame: frame.clone(),
             anchor: setting.anchor,
             ramp_from_ns: 0,
-            core: None,
+            cores: Vec::new(),
             watched: setting.listener.watches(),
         };
         let crew = Crew::start(&job, &place, &setting.cores.loadgen, sizes).await?;
@@ -332,7 +333,7 @@ impl Course {
         marks.fresh_loadgen = self.crew.fresh();
         let asked = u64::from(self.variant.load.clients);
         let patience = CONNECT_TIME + CONNECT_TIME_OF_EACH * self.variant.load.clients;
-        let limit = self.variant.load.connect_over + patience;
+        let limit = self.variant.load.connect_over + patience + self.browsers_time();
         let until_ns = self.started_ns + limit.as_nanos() as u64;
         let settled = move |course: &Self| {
             course.connected() + course.sum(|live| live.failed.load(Ordering::Relaxed)) >= asked
@@ -344,6 +345,14 @@ impl Course {
         }
         let seconds = clock::now_ns().saturating_sub(self.started_ns) as f64 / 1e9;
         Err(Interruption::Connect { connected, asked, seconds })
+    }
+
+    /// How long a browser may take to be ready.
+    fn browsers_time(&self) -> Duration {
+        match self.variant.driver {
+            Driver::Native => Duration::ZERO,
+            Driver::Chromium => browser::READY_TIME + browser::READY_TIME_OF_EACH * self.variant.load.clients,
+        }
     }
 
     /// Waits until an instant or until `done`, telling progress; the user and the server's end interrupt it.

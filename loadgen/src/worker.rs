@@ -25,11 +25,12 @@ use ticker::{Anchor, Engine, clock};
 use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
+    browser,
     clients::{self, mapping::Mapping},
     direct,
     endpoint::Endpoint,
     pacer::Pacer,
-    plan::VariantPlan,
+    plan::{Driver, VariantPlan},
     process,
     socket::Books,
     timeline::Timeline,
@@ -124,8 +125,8 @@ pub struct Job {
     pub anchor: Anchor,
     /// When the connect ramp begins, in CLOCK_MONOTONIC nanoseconds.
     pub ramp_from_ns: u64,
-    /// The core to stay on.
-    pub core: Option<u32>,
+    /// The cores to stay on; any for none.
+    pub cores: Vec<u32>,
     /// Whether somebody looks at the glimpse.
     pub watched: bool,
 }
@@ -177,6 +178,25 @@ pub struct Found {
     pub closes: BTreeMap<u16, u64>,
     /// What slow readers have; `expected` and `pending` are sums of where they began and stand.
     pub slow: SlowReaders,
+    /// How the clocks of pages were put on ours, where clients were pages.
+    pub page: Option<PageTimes>,
+}
+
+/// How well the clocks of pages are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PageTimes {
+    /// The largest error of an instant, in nanoseconds.
+    pub error_ns: f64,
+    /// Questions for the time.
+    pub exchanges: u64,
+}
+
+impl PageTimes {
+    /// Another page's.
+    pub(crate) fn add(&mut self, error_ns: f64, exchanges: u64) {
+        self.error_ns = self.error_ns.max(error_ns);
+        self.exchanges += exchanges;
+    }
 }
 
 impl Found {
@@ -203,6 +223,7 @@ impl Found {
             exhausted: notes.exhausted,
             closes: notes.closes,
             slow: SlowReaders::default(),
+            page: None,
         }
     }
 
@@ -225,6 +246,9 @@ impl Found {
         self.slow.skipped += other.slow.skipped;
         self.slow.pending += other.slow.pending;
         self.slow.disconnected += other.slow.disconnected;
+        if let Some(other) = other.page {
+            self.page.get_or_insert_default().add(other.error_ns, other.exchanges);
+        }
         for (code, count) in other.closes {
             *self.closes.entry(code).or_default() += count;
         }
@@ -238,9 +262,12 @@ pub fn spawn(
     live: Arc<Live>,
 ) -> io::Result<JoinHandle<io::Result<Found>>> {
     std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
-        if let Some(core) = job.core {
+        if !job.cores.is_empty() {
             // Without pinning the run goes on; the manifest tells which cores were asked for.
-            let _ = process::pin_thread(&[core]);
+            let _ = process::pin_thread(&job.cores);
+        }
+        if job.variant.driver == Driver::Chromium {
+            return browser::run(direct::Setup { job, stage, live });
         }
         if let Some(home) = &job.home {
             Namespace::open(home)?.enter()?;

@@ -193,7 +193,8 @@ fn unsupported() {
         ("echo by polling", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"polling\""),
         ("echo with TLS", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\ntls = true"),
         ("unknown workload", "[workload]\nkind = \"tickr\""),
-        ("driver", "[load]\ndriver = \"chromium\""),
+        ("driver", "[load]\ndriver = \"firefox\""),
+        ("tabs of a transport without a page", "[[transport]]\nkind = \"ndjson\"\ndriver = \"chromium\""),
         ("processes", "[load]\nprocesses = 65"),
         ("processes in words", "[load]\nprocesses = \"all\""),
         ("headers of 2010", "[load]\nheaders = \"kaazing-2010\""),
@@ -339,7 +340,7 @@ fn command_line() {
         ("out of range", two, &["--set", "load.clients=0"]),
         ("no unit", two, &["--set", "load.measure=5"]),
         ("not a key at all", two, &["--set", "load..clients=5"]),
-        ("not supported", two, &["--set", "load.driver=chromium"]),
+        ("not supported", two, &["--set", "load.driver=firefox"]),
         ("an unknown transport's option", two, &["--set", "transport.pooling.interval=2s"]),
         ("an option it does not take", two, &["--set", "transport.events.interval=2s"]),
         ("only", two, &["--only", "event"]),
@@ -463,6 +464,7 @@ fn shipped_scenarios_take_as_long_as_they_promise() {
     check("family", 300);
     check("headers", 300);
     check("encodings", 300);
+    check("browsers", 300);
     check("poll-interval", 300);
 }
 

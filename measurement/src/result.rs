@@ -259,7 +259,7 @@ pub struct Trial {
 /// How times of the server were made times of the generator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockReport {
-    /// `same-host`, `endpoint` or `none`.
+    /// `same-host`, `endpoint` or `none`; `page` where clients are tabs, whose clocks are put on ours.
     pub kind: String,
     /// Server's Unix time less ours, at the middle of the window.
     pub offset_us: f64,

@@ -19,6 +19,7 @@ use wire::Bodies;
 use super::{
     Conflict, Ran,
     http::{Body, Http},
+    page::Page,
     request,
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
+/// No page of ours speaks it.
+pub(super) const PAGE: Option<Page> = None;
 /// Empty messages are sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use measurement::result::{Model, ModelKind};
+use serde_json::{Value, json};
 use ticker::clock;
 
 use super::{
     Conflict, Ran,
     exchange::{Exchange, Question},
+    page::{self, Page},
     request,
 };
 use crate::{
     plan::{Carrier, Compression, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
-    worker::Client,
+    worker::{Client, Job},
 };
 
 mod direct;
@@ -30,6 +32,8 @@ pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Wo
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
+pub(super) const PAGE: Option<Page> =
+    Some(Page { script: include_str!("long_polling/page.js"), task, conflict: page::any });
 /// Requests keep the connection alive by themselves.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
@@ -73,6 +77,11 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
 
 pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
     super::not_plain(options).or_else(|| super::answer::gzip(options))
+}
+
+/// What a tab is told.
+fn task(job: &Job, index: usize) -> Value {
+    json!({ "path": PATH, "symbols": page::symbols(job, index) })
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

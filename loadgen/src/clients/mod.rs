@@ -25,6 +25,7 @@ mod long_polling;
 pub(crate) mod mapping;
 pub(crate) mod message;
 mod ndjson;
+pub mod page;
 mod polling;
 mod prepared;
 mod publishing;
@@ -38,6 +39,7 @@ mod websocket;
 mod webtransport;
 
 pub use mapping::check_pattern;
+pub use page::Page;
 pub use websocket::echo;
 
 /// The item of that name in the transport's own file: `of!(kind, KEYS)`, `of!(kind, await run(&client))`.
@@ -108,6 +110,11 @@ pub fn engines(kind: Transport, options: &TransportOptions) -> &'static [Engine]
 /// Why the direct engine does not speak the transport with these options; `None` if it does.
 pub fn library_only(kind: Transport, options: &TransportOptions) -> Option<Conflict> {
     of!(kind, library_only(options))
+}
+
+/// How a page speaks the transport; `None` if no page of ours does.
+pub fn page(kind: Transport) -> Option<Page> {
+    of!(kind, PAGE)
 }
 
 /// Runs a worker's clients on the direct engine.

@@ -12,6 +12,7 @@ use super::{
     Conflict, Ran,
     http::Http,
     message::{self, Incoming as Message},
+    page::Page,
     response::Opening,
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
+/// No page of ours speaks it.
+pub(super) const PAGE: Option<Page> = None;
 /// Blank lines are sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use measurement::result::{Model, ModelKind};
+use serde_json::{Value, json};
 use ticker::{clock, random};
 
 use super::{
     Conflict, Ran,
     exchange::{Exchange, Question},
+    page::{self, Page},
     request,
 };
 use crate::{
@@ -32,6 +34,8 @@ pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Wo
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
+pub(super) const PAGE: Option<Page> =
+    Some(Page { script: include_str!("polling/page.js"), task, conflict: not_of_a_page });
 /// Requests keep the connection alive by themselves.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = true;
@@ -111,6 +115,31 @@ pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
         return because("`engine = \"direct\"` and `keep_alive = false`");
     }
     super::not_plain(options).or_else(|| super::answer::gzip(options))
+}
+
+/// What a tab is told; it polls at the instants at which a client of ours would.
+fn task(job: &Job, index: usize) -> Value {
+    let options = &job.variant.options;
+    let period_ns = options.interval.as_nanos() as u64;
+    json!({
+        "path": PATH,
+        "symbols": page::symbols(job, index),
+        "latest": options.mode == PollMode::Latest,
+        "conditional": options.conditional,
+        "after_answer": options.pace == Pace::AfterAnswer,
+        "period_ms": period_ns as f64 / 1e6,
+        "phase_ms": phase_ns(job, job.number(index), period_ns) as f64 / 1e6,
+    })
+}
+
+fn not_of_a_page(options: &TransportOptions) -> Option<Conflict> {
+    let because = |what| {
+        Some(Conflict { what, why: "a page's connections are the browser's: leave one of the two out" })
+    };
+    if options.client == HttpClient::Pooled {
+        return because("`client = \"pooled\"`");
+    }
+    if options.keep_alive { None } else { because("`keep_alive = false`") }
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

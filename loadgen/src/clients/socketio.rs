@@ -8,6 +8,7 @@ use ticker::clock;
 use super::{
     Conflict, Ran,
     message::{self, Incoming},
+    page::Page,
     request,
 };
 use crate::{
@@ -37,6 +38,8 @@ pub(super) const CARRIERS: &[Carrier] = &[Carrier::Upgrade, Carrier::Socket, Car
 pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["send", "event"];
+/// No page of ours speaks it.
+pub(super) const PAGE: Option<Page> = None;
 /// `2` in a frame of the server, `3` in a masked one of ours. Over polls a pong is a whole request besides.
 pub(super) const HEARTBEAT_BYTES: u64 = 10;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;

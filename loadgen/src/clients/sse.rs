@@ -5,6 +5,7 @@ use std::{pin::pin, time::Duration};
 use futures_util::StreamExt as _;
 use hyper::body::Incoming;
 use measurement::result::{Model, ModelKind};
+use serde_json::{Value, json};
 use sse_stream::{Sse, SseStream};
 use ticker::clock;
 use wire::Bodies;
@@ -13,13 +14,14 @@ use super::{
     Conflict, Ran,
     http::Http,
     message::{self, Incoming as Message},
+    page::{self, Page},
     response::Opening,
 };
 use crate::{
     plan::{Carrier, Http as Version, TransportOptions, Workload},
     scenario::headers::Initiator,
     socket::Socket,
-    worker::{Client, ClientError},
+    worker::{Client, ClientError, Job},
 };
 
 mod direct;
@@ -35,6 +37,8 @@ pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["event"];
+pub(super) const PAGE: Option<Page> =
+    Some(Page { script: include_str!("sse/page.js"), task, conflict: page::any });
 /// Comments are sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
@@ -72,6 +76,12 @@ pub(super) fn connections(_options: &TransportOptions) -> u32 {
 
 pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
     super::not_plain(options)
+}
+
+/// What a tab is told.
+fn task(job: &Job, index: usize) -> Value {
+    let path = job.symbols(index).map(|symbols| format!("{PATH}?symbols={}", symbols.join(",")));
+    json!({ "path": path.as_deref().unwrap_or(PATH) })
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

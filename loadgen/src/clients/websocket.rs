@@ -9,6 +9,7 @@ mod publishing;
 use std::{pin::pin, rc::Rc, time::Duration};
 
 use measurement::result::{Model, ModelKind};
+use serde_json::{Value, json};
 use ticker::clock;
 use wire::Bodies;
 
@@ -17,12 +18,13 @@ use super::{
     Conflict, Ran,
     http::Http,
     message::{self, Incoming},
+    page::{self, Page},
 };
 use crate::{
     plan::{Carrier, Deflate, Encoding, Http as Version, TransportOptions, Workload},
     scenario::headers::Initiator,
     socket::Socket,
-    worker::{Client, ClientError},
+    worker::{Client, ClientError, Job},
 };
 
 pub(super) use self::direct::direct;
@@ -45,6 +47,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
 ];
 pub(super) const SCHEMES: &[&str] = &["ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["subprotocols", "send", "keepalive"];
+pub(super) const PAGE: Option<Page> =
+    Some(Page { script: include_str!("websocket/page.js"), task, conflict: page::any });
 /// An empty ping of 2 bytes and its masked pong of 6 (RFC 6455 section 5.5).
 pub(super) const HEARTBEAT_BYTES: u64 = 8;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;
@@ -98,6 +102,13 @@ pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
         why: "the direct engine inflates nothing: leave one of the two out",
     });
     super::not_plain(options).or(deflates)
+}
+
+/// What a tab is told.
+fn task(job: &Job, index: usize) -> Value {
+    let symbols = page::symbols(job, index);
+    let path = if symbols.is_null() { PATH.to_owned() } else { format!("{PATH}?symbols=") };
+    json!({ "path": path, "symbols": symbols, "subprotocol": handshake::ours(job.variant.options.encoding) })
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use measurement::result::{Model, ModelKind};
 
-use super::{Conflict, Ran};
+use super::{Conflict, Ran, page::Page};
 use crate::{
     plan::{Carrier, Http, TransportOptions, Workload},
     scenario::headers::Initiator,
@@ -27,6 +27,8 @@ pub(super) const CARRIERS: &[Carrier] = &[Carrier::Stream, Carrier::Datagrams];
 pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
 pub(super) const SCHEMES: &[&str] = &["https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
+/// No page of ours speaks it.
+pub(super) const PAGE: Option<Page> = None;
 /// QUIC's PING is sent only into silence, which a feed with updates has none of.
 pub(super) const HEARTBEAT_BYTES: u64 = 0;
 pub(super) const ACTS_ON_A_TIMETABLE: bool = false;

@@ -252,6 +252,8 @@ impl From<Found> for FoundMessage {
             exhausted,
             closes,
             slow,
+            // Browsers are held by the parent.
+            page: _,
         } = found;
         let recording = Parts::from(recording);
         Self {
@@ -299,6 +301,7 @@ impl FoundMessage {
             exhausted,
             closes,
             slow,
+            page: None,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Who generates the load of a trial: threads of this process, or processes of their own. The trial sees no difference.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use crate::{
     process::{self, Usage},
@@ -109,10 +113,13 @@ impl Crew {
         }
     }
 
-    /// What all processes that generate load have used, this one with them; `None` where the system does not tell.
+    /// What all processes that generate load have used, this one and browsers with them; `None` where the system does not tell.
     pub fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Threads(_) => process::usage(std::process::id()),
+            Self::Threads(threads) => {
+                let browsers = threads.lives().iter().map(|live| live.browser.load(Ordering::Relaxed));
+                process::usage_with(std::process::id(), browsers.filter(|pid| *pid > 0))
+            }
             Self::Children(children) => children.usage(),
         }
     }

@@ -110,7 +110,7 @@ fn prepared(message: &JobMessage) -> Result<Job, ObeyError> {
         frame,
         anchor: message.anchor,
         ramp_from_ns: 0,
-        core: None,
+        cores: Vec::new(),
         watched: message.watched,
     })
 }

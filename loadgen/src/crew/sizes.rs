@@ -1,7 +1,7 @@
 //! How many processes each side of a trial needs, and from how many addresses clients come: pure functions.
 
 use crate::{
-    plan::{Http, Processes, VariantPlan},
+    plan::{Driver, Http, Processes, VariantPlan},
     scenario::estimate::Limits,
     sources,
 };
@@ -44,7 +44,8 @@ impl Sizes {
             }
         };
         Self {
-            generators: generators.min(clients),
+            // A browser is started by a thread of this process, and holds all tabs.
+            generators: if variant.driver == Driver::Chromium { 0 } else { generators.min(clients) },
             servers: if shares_its_port(variant) { servers } else { 1 },
             sources: sources(variant, sockets, limits.ports),
         }
@@ -101,7 +102,7 @@ mod tests {
     fn sizes(set: &[&str], only: &str) -> Sizes {
         let set = set.iter().map(|&set| set.to_owned()).collect();
         let plan = load("ticker", &Overrides { set, only: vec![only.to_owned()], ..Overrides::default() });
-        let limits = Limits { files: Some(20_000), ports: Some(28_232) };
+        let limits = Limits { files: Some(20_000), ports: Some(28_232), no_browser: None };
         Sizes::of(&plan.unwrap().variants[0], &limits)
     }
 

@@ -4,6 +4,7 @@ use std::{io, ops::Range, sync::Arc, thread::JoinHandle};
 
 use tokio::sync::watch;
 
+use crate::plan::Driver;
 use crate::worker::{self, Found, Job, Live, Stage};
 
 /// Threads that share the clients of a job.
@@ -18,10 +19,17 @@ impl Threads {
     /// A thread for each core, which nothing has started yet.
     pub fn new(job: &Job, cores: &[u32]) -> Self {
         let clients = job.clients.clone();
-        let count = (cores.len() as u32).clamp(1, clients.len().max(1) as u32);
+        // One browser holds all tabs, on all cores.
+        let is_browser = job.variant.driver == Driver::Chromium;
+        let most = if is_browser { 1 } else { clients.len().max(1) as u32 };
+        let count = (cores.len() as u32).clamp(1, most);
         let of = |number: u32| Job {
             clients: part(&clients, number, count),
-            core: cores.get(number as usize).copied(),
+            cores: if is_browser {
+                cores.to_vec()
+            } else {
+                cores.iter().skip(number as usize).take(1).copied().collect()
+            },
             ..job.clone()
         };
         let jobs: Vec<Job> = (0..count).map(of).collect();

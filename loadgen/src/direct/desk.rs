@@ -1,6 +1,9 @@
 //! What the clients of one worker share: recorder, timeline, notes. It moves no bytes.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
 
 use measurement::{ledger::Phase, recorder::Recorder};
 use ticker::random;
@@ -28,10 +31,10 @@ pub(crate) struct Desk {
     pub(crate) notes: Notes,
     /// When the feed started, if it has.
     pub(crate) t0_ns: Option<u64>,
-    pub(super) timeline: Timeline,
-    pub(super) live: Arc<Live>,
+    pub(crate) timeline: Rc<Timeline>,
+    pub(crate) live: Arc<Live>,
     /// Of connections that are over, besides their bytes.
-    pub(super) books: Books,
+    pub(crate) books: Books,
     /// Messages that were scanned and not decoded.
     pub(super) unclaimed: u64,
     /// Quotes read; every so often one is read again by the parser.
@@ -42,7 +45,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(setup: Setup, seed: u64) -> Self {
+    pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let Setup { job, live, .. } = setup;
         let clients = job.clients.len();
         let recorder = Recorder::new(job.frame.clone(), clients, job.clients.start == 0)
@@ -52,7 +55,7 @@ impl Desk {
             recorder,
             notes: Notes::default(),
             t0_ns: None,
-            timeline: Timeline::default(),
+            timeline: Rc::default(),
             live,
             books: Books::default(),
             unclaimed: 0,
@@ -70,7 +73,7 @@ impl Desk {
     }
 
     /// The client could not connect, or lost its connection though nobody asked for it.
-    pub(super) fn failed(&mut self, index: usize, stands: bool, error: &ClientError) {
+    pub(crate) fn failed(&mut self, index: usize, stands: bool, error: &ClientError) {
         let counter = if stands { &self.live.disconnected } else { &self.live.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         self.notes.client(self.job.number(index), error);
@@ -82,7 +85,7 @@ impl Desk {
         self.unclaimed += u64::from(unit.phase < Phase::Drain);
     }
 
-    pub(super) fn found(self, down: &Sums, up: &Sums) -> Found {
+    pub(crate) fn found(self, down: &Sums, up: &Sums) -> Found {
         let mut books = Books { unclaimed: self.unclaimed, ..Books::of(down, up) };
         books.merge(&self.books);
         Found::of(self.recorder, &self.timeline, books, self.notes, &self.live)

@@ -28,7 +28,7 @@ pub(crate) struct Took {
 impl Desk {
     /// Reads and records a message that was whole at `at_ns`.
     #[inline]
-    pub(super) fn take(&mut self, index: usize, text: &[u8], at_ns: u64) -> Result<Took, ClientError> {
+    pub(crate) fn take(&mut self, index: usize, text: &[u8], at_ns: u64) -> Result<Took, ClientError> {
         // JSON begins with a brace, the binary layout with the number of its kind.
         if text.first() != Some(&b'{') {
             return self.binary(index, text, at_ns);

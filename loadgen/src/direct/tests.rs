@@ -36,6 +36,7 @@ fn desk() -> Desk {
         kind: Transport::ALL[0],
         workload: Default::default(),
         engine: Engine::Direct,
+        driver: Default::default(),
         options: TransportOptions::default(),
         set: Default::default(),
         point: Default::default(),
@@ -64,7 +65,7 @@ fn desk() -> Desk {
         frame,
         anchor: Anchor { unix_ns: 0, mono_ns: 0 },
         ramp_from_ns: 0,
-        core: None,
+        cores: Vec::new(),
         watched: false,
     };
     let (_, stage) = watch::channel(Stage::Connect);

@@ -122,6 +122,25 @@ impl Word for Engine {
 }
 
 words! {
+    /// What the clients are.
+    #[derive(Default)]
+    Driver {
+        /// Code of the load generator's own.
+        #[default]
+        "native" => Native,
+        /// Tabs of a headless Chromium that the load generator starts.
+        "chromium" => Chromium,
+    }
+}
+
+impl Driver {
+    /// Whether it is the default.
+    pub fn is_native(&self) -> bool {
+        *self == Self::Native
+    }
+}
+
+words! {
     /// Version of HTTP that carries a transport.
     Http {
         /// RFC 9112.

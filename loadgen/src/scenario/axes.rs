@@ -93,8 +93,9 @@ pub(super) fn of_transport(
     sources: &Sources,
     kind: Transport,
     own: &wire::Transport,
-    defaults: &wire::Defaults,
+    file: &wire::File,
 ) -> Result<Vec<Axis>, ScenarioError> {
+    let defaults = &file.defaults;
     let takes = clients::keys(kind);
     let pick = |key: &'static str| Picker { sources, kind, takes, key };
     let range = values::interval_range();
@@ -140,6 +141,7 @@ pub(super) fn of_transport(
     }
     let coalesce = pick("coalesce").from(&own.coalesce, &defaults.coalesce)?;
     let axes = [
+        driver(sources, own, file)?,
         engine,
         time(sources, "transport.coalesce", &coalesce, &values::coalesce_range(), Setting::Coalesce)?,
         carrier,
@@ -156,6 +158,23 @@ pub(super) fn of_transport(
         words!(deflate, Setting::Deflate),
     ];
     Ok(axes.into_iter().flatten().collect())
+}
+
+/// What the clients are: the transport's own word, the file's for all transports, or that of `[load]`.
+fn driver(
+    sources: &Sources,
+    own: &wire::Transport,
+    file: &wire::File,
+) -> Result<Option<Axis>, ScenarioError> {
+    let of_load = file.load.driver.as_ref().map(|given| OneOrMany {
+        values: vec![given.clone()],
+        list: false,
+        span: given.span.clone(),
+    });
+    let given = own.driver.clone().or_else(|| file.defaults.driver.clone()).or(of_load);
+    axis(sources, "transport.driver", &given, |given| {
+        word(sources, "transport.driver", given).map(Setting::Driver)
+    })
 }
 
 /// The axis without values that the transport does not have.

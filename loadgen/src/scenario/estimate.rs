@@ -6,11 +6,14 @@ use miette::Diagnostic;
 
 use crate::{
     crew::Sizes,
-    plan::{Plan, VariantPlan},
+    plan::{Driver, Plan, VariantPlan},
 };
 
 /// Starting a server process, agreeing on t0, and stopping it again.
 const START: Duration = Duration::from_millis(500);
+/// Starting a browser, opening a tab, and ending them.
+const BROWSER_START: Duration = Duration::from_secs(2);
+const TAB_START: Duration = Duration::from_millis(200);
 /// What an interpreter needs more to be ready, and to end.
 const PEER_START: Duration = Duration::from_millis(500);
 /// The floor test, once for each number of clients.
@@ -44,7 +47,11 @@ impl Estimate {
 fn trial(variant: &VariantPlan) -> Duration {
     let load = &variant.load;
     let start = START + variant.peer.as_ref().map_or(Duration::ZERO, |_| PEER_START);
-    start + load.connect_over + load.warmup + load.measure + variant.drain()
+    let browser = match variant.driver {
+        Driver::Native => Duration::ZERO,
+        Driver::Chromium => BROWSER_START + TAB_START * load.clients,
+    };
+    start + browser + load.connect_over + load.warmup + load.measure + variant.drain()
 }
 
 /// What a plan needs of the machine, at its largest variant.
@@ -62,22 +69,27 @@ pub struct Needs {
     pub generators: u64,
     /// Processes that serve at one time.
     pub servers: u64,
+    /// Whether clients are tabs of a browser.
+    pub browser: bool,
 }
 
 /// What the machine gives. `None` where it cannot tell: then nothing is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Hard limit of open files of a process.
     pub files: Option<u64>,
     /// Ephemeral ports of one source address.
     pub ports: Option<u64>,
+    /// Why there is no browser.
+    pub no_browser: Option<String>,
 }
 
 impl Needs {
     /// The needs of a plan's largest variants on a machine with these limits, which decide how many processes share
     /// the work.
     pub fn of(plan: &Plan, limits: &Limits) -> Self {
-        let nothing = Self { clients: 0, files: 0, ports: 0, sources: 1, generators: 1, servers: 1 };
+        let nothing =
+            Self { clients: 0, files: 0, ports: 0, sources: 1, generators: 1, servers: 1, browser: false };
         plan.variants.iter().fold(nothing, |most, variant| {
             let sockets = u64::from(variant.connections());
             let sizes = Sizes::of(variant, limits);
@@ -89,12 +101,16 @@ impl Needs {
                 sources: most.sources.max(sources),
                 generators: most.generators.max(sizes.generators.into()),
                 servers: most.servers.max(sizes.servers.into()),
+                browser: most.browser || variant.driver == Driver::Chromium,
             }
         })
     }
 
     /// Whether the machine gives them.
     pub fn check(&self, limits: &Limits) -> Result<(), NeedsError> {
+        if let Some(why) = limits.no_browser.as_ref().filter(|_| self.browser) {
+            return Err(NeedsError::Browser(why.clone()));
+        }
         match (limits.files, limits.ports) {
             (Some(limit), _) if self.files > limit => Err(NeedsError::Files { needed: self.files, limit }),
             (_, Some(limit)) if self.ports > limit => Err(NeedsError::Ports { needed: self.ports, limit }),
@@ -104,7 +120,7 @@ impl Needs {
 }
 
 /// The machine gives less than the plan needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum NeedsError {
     /// Open files.
     #[error("{} open files needed in one process, the hard limit is {}", thousands(*needed), thousands(*limit))]
@@ -117,6 +133,10 @@ pub enum NeedsError {
         /// RLIMIT_NOFILE, hard.
         limit: u64,
     },
+    /// A browser.
+    #[error("tabs of a browser are needed: {0}")]
+    #[diagnostic(help("leave the variants with driver = \"chromium\" out: see --only"))]
+    Browser(String),
     /// Ephemeral ports.
     #[error("{} local ports needed, the range has {}", thousands(*needed), thousands(*limit))]
     #[diagnostic(help("lower load.clients or widen the sysctl net.ipv4.ip_local_port_range"))]
@@ -164,12 +184,13 @@ mod tests {
     #[test]
     fn needs_name_the_limit_that_is_too_low() {
         let none = Limits::default();
-        let of_machine = Limits { files: Some(20_000), ports: Some(28_232) };
+        let of_machine = Limits { files: Some(20_000), ports: Some(28_232), no_browser: None };
         let one = ticker(&["load.clients=[10, 20000]", "load.processes=1"]);
         let needs = Needs::of(&one, &none);
         assert_eq!((needs.files, needs.ports, needs.generators), (20_064, 20_000, 1));
         let check = |files, ports, expected: Option<&str>| {
-            let error = needs.check(&Limits { files, ports }).err().map(|error| error.to_string());
+            let error =
+                needs.check(&Limits { files, ports, no_browser: None }).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected);
         };
         check(Some(20_064), Some(20_000), None);

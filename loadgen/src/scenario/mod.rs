@@ -5,6 +5,7 @@
 use crate::plan::Plan;
 
 mod axes;
+mod browser;
 mod claims;
 mod decode;
 mod error;
@@ -17,7 +18,6 @@ mod resolve;
 mod scalar;
 pub mod schema;
 mod source;
-mod support;
 mod sweep;
 mod values;
 mod wire;
@@ -28,7 +28,7 @@ pub use estimate::{Estimate, Needs, NeedsError};
 pub use gates::condition;
 pub use overrides::Overrides;
 pub(crate) use peer::{headers as stranger_headers, is_here, words};
-pub use source::SHIPPED;
+pub use source::{FOLDERS, SHIPPED, SHIPPED_BELOW};
 
 /// Reads the scenario that the command line names and resolves it.
 ///
@@ -74,7 +74,6 @@ fn resolve_source(
         let set = sources.set(given)?;
         overrides::apply(&mut file, set, &sources)?;
     }
-    support::refuse(&file, &sources)?;
     let resolve::Resolved { mut plan, labels } = resolve::resolve(source, &file, &sources, environment)?;
     plan.gates = gates::resolve(&file, &sources, &plan, &labels)?;
     plan.claims = claims::resolve(&file, &sources, &plan, &labels)?;

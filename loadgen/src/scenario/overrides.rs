@@ -135,14 +135,14 @@ fn lay_load(base: &mut Load, over: Load) {
 }
 
 fn lay_defaults(base: &mut Defaults, over: Defaults) {
-    overlay!(base, over; engine, coalesce, tls, http, allow_remote, interval, mode, conditional, client, pace, keep_alive,
+    overlay!(base, over; engine, driver, coalesce, tls, http, allow_remote, interval, mode, conditional, client, pace, keep_alive,
         compression, encoding, deflate, carrier);
 }
 
 fn lay_transport(base: &mut Transport, over: Transport) {
     overlay!(
         base, over;
-        kind, name, engine, coalesce, tls, http, allow_remote, interval, mode, conditional, client, pace, keep_alive,
+        kind, name, engine, driver, coalesce, tls, http, allow_remote, interval, mode, conditional, client, pace, keep_alive,
         compression, encoding, deflate, carrier, url, ca,
     );
     lay_table(&mut base.server, over.server, |base: &mut Server, over: Server| {

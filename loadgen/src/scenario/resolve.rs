@@ -5,11 +5,11 @@ use toml::Spanned;
 
 use crate::{
     clients::{self, Conflict},
-    plan::{Http, Link, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
+    plan::{Driver, Http, Link, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
 };
 
 use super::{
-    axes,
+    axes, browser,
     decode::Sources,
     error::{Problem, ScenarioError},
     headers::{self, Profile},
@@ -139,7 +139,7 @@ impl Resolver<'_> {
             return Err(self.sources.error(problem, written.span.clone(), "this kind"));
         }
         let mut axes = shared.to_vec();
-        axes.extend(axes::of_transport(self.sources, kind, table, &self.file.defaults)?);
+        axes.extend(axes::of_transport(self.sources, kind, table, self.file)?);
         let span = match &table.name {
             Some(name) => self.name_span(name)?,
             None => written.span.clone(),
@@ -203,6 +203,9 @@ impl Resolver<'_> {
             Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
         let link = self.link(&draft)?;
+        if draft.driver == Driver::Chromium {
+            self.check_browser(entry, &draft, peer.is_some(), kind)?;
+        }
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
         let suffix = point.suffix(own_name.is_some());
         let label = own_name.unwrap_or_else(|| {
@@ -213,10 +216,17 @@ impl Resolver<'_> {
             if let Some(time) = draft.options.coalesce {
                 label = format!("{label} coalesced {}", humantime::format_duration(time));
             }
+            if draft.driver != Driver::Native {
+                label = format!("{label} in {}", draft.driver.word());
+            }
             peer.as_ref()
                 .map_or_else(|| label.clone(), |peer| format!("{label} at {}", host(&peer.url.written)))
         });
-        let (header_profile, mut headers) = self.headers(entry.kind, draft.profile)?;
+        let (header_profile, mut headers) = match draft.driver {
+            Driver::Native => self.headers(entry.kind, draft.profile)?,
+            // A browser has its own.
+            Driver::Chromium => (draft.driver.word().to_owned(), Vec::new()),
+        };
         if let Some(peer) = &peer {
             draft.options.tls = self.is_encrypted(entry, &peer.url.written)?;
             headers = peer::headers(headers, &peer.open.headers);
@@ -226,6 +236,7 @@ impl Resolver<'_> {
             kind: entry.kind,
             workload: workload.kind,
             engine,
+            driver: draft.driver,
             options: draft.options,
             set: point.options(),
             point: point.swept(),
@@ -284,6 +295,20 @@ impl Resolver<'_> {
             );
         }
         Ok((engine, engine == default))
+    }
+
+    /// Refuses what tabs of a browser cannot do.
+    fn check_browser(
+        &self,
+        entry: &Entry<'_>,
+        draft: &Draft,
+        of_others: bool,
+        workload: Workload,
+    ) -> Result<(), ScenarioError> {
+        match browser::problem(entry.kind, draft, of_others, workload) {
+            Some(problem) => Err(self.sources.error(problem, entry.span.clone(), "this one")),
+            None => Ok(()),
+        }
     }
 
     fn conflict(&self, entry: &Entry<'_>, conflict: &Conflict) -> ScenarioError {

@@ -15,7 +15,7 @@ use super::{
     values, wire,
 };
 use crate::plan::{
-    Workload,
+    Driver, Workload,
     options::Word,
     peer::{ClockKind, TimeUnit},
 };
@@ -212,7 +212,7 @@ pub(super) fn bandwidth(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn driver(_: &mut SchemaGenerator) -> Schema {
-    one(strings(["native"]))
+    one(strings(Driver::WORDS.iter().map(|(word, _)| *word)))
 }
 
 pub(super) fn processes(_: &mut SchemaGenerator) -> Schema {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ticker::{Arrivals, Engine, FeedSettings};
 
 use crate::plan::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Link, Load, Pace, PollMode, Processes,
+    Carrier, Compression, Deflate, Driver, Encoding, Http, HttpClient, Link, Load, Pace, PollMode, Processes,
     TransportOptions,
     link::{Level, Preset},
 };
@@ -21,6 +21,7 @@ pub(super) struct Draft {
     pub(super) options: TransportOptions,
     /// `None` for the default of what the other options come to.
     pub(super) engine: Option<Engine>,
+    pub(super) driver: Driver,
     pub(super) profile: Profile,
     pub(super) link: Option<Link>,
     /// Over which the clients of a storm come back.
@@ -49,6 +50,7 @@ impl Default for Draft {
             load,
             options: TransportOptions::default(),
             engine: None,
+            driver: Driver::Native,
             profile: Profile::Browser,
             link: None,
             storm_jitter: Duration::ZERO,
@@ -81,6 +83,7 @@ pub(super) enum Setting {
     Deflate(Deflate),
     Carrier(Carrier),
     Engine(Engine),
+    Driver(Driver),
     Coalesce(Duration),
     Headers(Profile),
     Preset(Preset),
@@ -118,6 +121,7 @@ impl Setting {
             Self::Deflate(deflate) => draft.options.deflate = *deflate,
             Self::Carrier(carrier) => draft.options.carrier = Some(*carrier),
             Self::Engine(engine) => draft.engine = Some(*engine),
+            Self::Driver(driver) => draft.driver = *driver,
             Self::Coalesce(time) => draft.options.coalesce = Some(*time),
             Self::Headers(profile) => draft.profile = *profile,
             Self::Preset(preset) => draft.link = Some(preset.link()),
@@ -156,6 +160,7 @@ impl Setting {
             Self::Deflate(deflate) => json!(deflate),
             Self::Carrier(carrier) => json!(carrier),
             Self::Engine(engine) => json!(engine),
+            Self::Driver(driver) => json!(driver),
             Self::Headers(profile) => json!(profile.name()),
             Self::Preset(preset) => json!(preset),
             Self::Level(level) => json!(level),
@@ -220,11 +225,13 @@ impl Point<'_> {
             .collect()
     }
 
-    /// The transport's options that the file sets. The engine is none: the result has its own word for it.
+    /// The transport's options that the file sets. The engine is none: the result has its own word for it; nor are
+    /// native clients, which all have unless they have others.
     pub(super) fn options(&self) -> BTreeMap<String, Value> {
         self.0
             .iter()
-            .filter(|(axis, setting)| axis.is_option() && !matches!(setting, Setting::Engine(_)))
+            .filter(|(axis, _)| axis.is_option())
+            .filter(|(_, setting)| !matches!(setting, Setting::Engine(_) | Setting::Driver(Driver::Native)))
             .map(|(axis, setting)| (axis.short().to_owned(), setting.json()))
             .collect()
     }

@@ -17,7 +17,7 @@ use super::{
     schema,
 };
 use crate::plan::{
-    Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode,
+    Carrier, Compression, Deflate, Driver, Encoding, Http, HttpClient, Pace, PollMode,
     link::{Failure, Level, Preset},
 };
 
@@ -251,7 +251,7 @@ pub(super) struct Load {
     /// Processes of each side: "auto", or a number, which also makes the generator's fresh for each trial.
     #[schemars(schema_with = "schema::processes")]
     pub(super) processes: Option<One<AutoOr>>,
-    /// What the clients are.
+    /// What the clients are: code of the load generator, or tabs of a headless Chromium. "native" if left out.
     #[schemars(schema_with = "schema::driver")]
     pub(super) driver: Option<One<String>>,
     /// Request header profile, several to sweep over, or a table of header fields; "browser" if left out. ${NAME} is filled in from the environment.
@@ -266,6 +266,9 @@ pub(super) struct Defaults {
     /// plain HTTP/1.1.
     #[schemars(schema_with = "schema::words::<Engine>")]
     pub(super) engine: Option<OneOrMany<String>>,
+    /// What the clients are, in the place of `load.driver`.
+    #[schemars(schema_with = "schema::words::<Driver>")]
+    pub(super) driver: Option<OneOrMany<String>>,
     /// Version of HTTP that carries it, "1.1" if left out and taken.
     #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,
@@ -319,6 +322,9 @@ pub(super) struct Transport {
     /// plain HTTP/1.1.
     #[schemars(schema_with = "schema::words::<Engine>")]
     pub(super) engine: Option<OneOrMany<String>>,
+    /// What the clients are, in the place of `load.driver`.
+    #[schemars(schema_with = "schema::words::<Driver>")]
+    pub(super) driver: Option<OneOrMany<String>>,
     /// Version of HTTP that carries it, "1.1" if left out and taken.
     #[schemars(schema_with = "schema::words::<Http>")]
     pub(super) http: Option<OneOrMany<String>>,

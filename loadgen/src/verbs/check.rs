@@ -302,7 +302,7 @@ mod tests {
     fn printed(set: &[&str]) -> String {
         let set = set.iter().map(|&set| set.to_owned()).collect();
         let plan = scenario::load("ticker", &Overrides { set, ..Overrides::default() }).unwrap();
-        let limits = Limits { files: Some(20_000), ports: Some(28_232) };
+        let limits = Limits { files: Some(20_000), ports: Some(28_232), no_browser: None };
         let mut out = Vec::new();
         print(&plan, &Needs::of(&plan, &limits), &limits, Some(2), &mut out).unwrap();
         String::from_utf8(out).unwrap()

@@ -91,6 +91,9 @@ pub enum ClientError {
     /// The byte stream has no such message.
     #[error("a decoded message is not in the byte stream")]
     Unscanned,
+    /// What a page says of its own end.
+    #[error("the page says: {0}")]
+    Page(String),
     /// The end.
     #[error("the server closed the connection")]
     Closed,

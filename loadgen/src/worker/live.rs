@@ -2,7 +2,10 @@
 
 use std::{
     rc::Rc,
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,8 @@ pub struct Live {
     pub disconnected: AtomicU64,
     /// Connections opened again after the server closed them between two requests.
     pub reconnected: AtomicU64,
+    /// The browser whose tabs are the clients; 0 where there is none.
+    pub browser: AtomicU32,
     /// Delays and bytes as of a moment ago, if somebody watches.
     glimpse: Mutex<Glimpse>,
 }

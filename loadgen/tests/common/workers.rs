@@ -62,7 +62,7 @@ impl Crew {
             frame: frame.clone(),
             anchor,
             ramp_from_ns: clock::now_ns(),
-            core: None,
+            cores: Vec::new(),
             watched: false,
         };
         let live = Arc::new(Live::default());

@@ -43,7 +43,7 @@ pub(super) fn arrivals(result: &RunResult) -> Section {
         title: "Arrivals and clocks",
         caption: "Between messages: from one message with updates to the next, at one client. Clock \"one\": both ends read the \
                   same monotonic clock. \"same-host\": the server's times are of this machine's wall clock. \"endpoint\": \
-                  its clock was asked before and after. \"none\": delays are those above the smallest seen.",
+                  its clock was asked before and after. \"page\": clients are tabs, whose clocks were asked before and after. \"none\": delays are those above the smallest seen.",
         table: table(&head, per_trial(result, cells)),
     }
 }
