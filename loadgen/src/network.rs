@@ -220,8 +220,9 @@ impl Carrier {
         let any = SocketAddr::new(target.ip(), 0);
         let here = if any.ip().is_loopback() { any } else { SocketAddr::from(([127, 0, 0, 1], 0)) };
         let streams = Relay::start(std::net::TcpListener::bind(here)?, target, Arc::new(()))?;
-        let datagrams =
-            quic.map(|target| Relay::start_datagrams(std::net::UdpSocket::bind(here)?, target)).transpose()?;
+        let datagrams = quic
+            .map(|target| Relay::start_datagrams(std::net::UdpSocket::bind(here)?, target))
+            .transpose()?;
         let instead = (streams.address(), datagrams.as_ref().map(Relay::address));
         let relays: Vec<Relay> = std::iter::once(streams).chain(datagrams).collect();
         let does = relay::Link {

@@ -240,6 +240,9 @@ mod tests {
             point: Default::default(),
             feed: ticker::FeedSettings::default(),
             peer: None,
+            link: None,
+            storm: None,
+            slow: None,
             load: crate::plan::Load {
                 clients: 1,
                 symbols_per_client: u32::MAX,

@@ -161,8 +161,20 @@ pub async fn run(variant: &Arc<VariantPlan>, setting: &mut Setting<'_>) -> Trial
         (Some(_) | None, _) => None,
     };
     let cores = setting.cores.clone();
-    let evidence =
-        Evidence { marks, before, first_stats, after, machine, last_stats, window_ns, cores, error, ipv6, learned, sizes };
+    let evidence = Evidence {
+        marks,
+        before,
+        first_stats,
+        after,
+        machine,
+        last_stats,
+        window_ns,
+        cores,
+        error,
+        ipv6,
+        learned,
+        sizes,
+    };
     assemble::trial(variant, started_at, &found, &evidence)
 }
 

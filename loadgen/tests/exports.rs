@@ -164,4 +164,7 @@ fn shipped_scenarios_name_their_schema_first() {
     for (name, text) in loadgen::scenario::SHIPPED {
         assert!(text.starts_with("#:schema ../docs/schema/scenario.schema.json\n"), "{name}");
     }
+    for (name, text) in loadgen::scenario::SHIPPED_BELOW {
+        assert!(text.starts_with("#:schema ../../docs/schema/scenario.schema.json\n"), "{name}");
+    }
 }

@@ -186,9 +186,18 @@ fn claims() {
 #[test]
 fn unsupported() {
     let top = with_push(&[
-        ("link", "[link]\nrtt = \"50ms\""),
         ("phase", "[[phase]]\nclients = 5"),
-        ("workload", "[workload]\nkind = \"chat\""),
+        ("phase without a rate", "[[phase]]\nlasts = \"5s\""),
+        ("a link's rate", "[link]\ndown = \"10 Mbps\""),
+        ("a link's loss", "[link]\nloss = \"60%\""),
+        ("a link's failure", "[[link.event]]\nat = \"1s\"\nwhat = \"outage\""),
+        ("a failure after the window", "[[link.event]]\nat = \"1m\"\nwhat = \"reset\""),
+        ("a key of another workload", "[workload]\nkind = \"storm\"\nfactor = 5.0"),
+        ("too much of a burst", "[workload]\nkind = \"burst\"\nfactor = 1e9"),
+        (
+            "a storm on the direct engine",
+            "[workload]\nkind = \"storm\"\n[[transport]]\nkind = \"sse\"\nname = \"x\"\nengine = \"direct\"",
+        ),
         ("echo of some symbols", "[workload]\nkind = \"echo\"\n[load]\nsymbols_per_client = 1"),
         ("echo by polling", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"polling\""),
         ("echo with TLS", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\ntls = true"),
@@ -429,27 +438,33 @@ const OF_THE_CHECKOUT: [&str; 1] = ["proxies"];
 
 #[test]
 fn every_scenario_of_the_repository_loads_and_is_shipped() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios");
-    let mut found = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|ending| ending != "toml") {
-            continue;
+    let mut names = Vec::new();
+    for folder in [""].into_iter().chain(scenario::FOLDERS) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "toml") {
+                continue;
+            }
+            let by_path = scenario::load(path.to_str().unwrap(), &Overrides::default()).unwrap();
+            assert!(
+                by_path.why.is_some() && by_path.notice.is_some(),
+                "{} says neither why nor what to notice",
+                by_path.name
+            );
+            names.push(by_path.name.clone());
+            if OF_THE_CHECKOUT.contains(&by_path.name.as_str()) {
+                continue;
+            }
+            let shipped = scenario::load(&by_path.name, &Overrides::default()).unwrap();
+            assert_eq!(by_path.text, shipped.text, "{} is shipped as another text", by_path.name);
         }
-        found += 1;
-        let by_path = scenario::load(path.to_str().unwrap(), &Overrides::default()).unwrap();
-        assert!(
-            by_path.why.is_some() && by_path.notice.is_some(),
-            "{} says neither why nor what to notice",
-            by_path.name
-        );
-        if OF_THE_CHECKOUT.contains(&by_path.name.as_str()) {
-            continue;
-        }
-        let shipped = scenario::load(&by_path.name, &Overrides::default()).unwrap();
-        assert_eq!(by_path.text, shipped.text, "{} is shipped as another text", by_path.name);
     }
-    assert_eq!(found, scenario::SHIPPED.len() + OF_THE_CHECKOUT.len());
+    let shipped = scenario::SHIPPED.len() + scenario::SHIPPED_BELOW.len();
+    assert_eq!(names.len(), shipped + OF_THE_CHECKOUT.len());
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), shipped + OF_THE_CHECKOUT.len(), "bare names are unique");
 }
 
 #[test]

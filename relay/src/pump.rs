@@ -31,8 +31,7 @@ pub(crate) async fn pump(
     let mut under_way: VecDeque<(u64, Bytes)> = VecDeque::new();
     let mut waiting = 0;
     // The first byte goes up when the connection is open at the client's end.
-    let mut latest_ns =
-        if way == Way::Up { opens_ns + link(&watched).delay.as_nanos() as u64 } else { 0 };
+    let mut latest_ns = if way == Way::Up { opens_ns + link(&watched).delay.as_nanos() as u64 } else { 0 };
     let mut has_ended = false;
     let mut buffer = vec![0; READ_BUFFER];
     while !(has_ended && under_way.is_empty()) {

@@ -59,7 +59,8 @@ struct Shard {
 }
 
 static SHARD: [Shard; SHARDS] =
-    [const { Shard { count: AtomicU64::new(0), bytes: AtomicU64::new(0), freed: AtomicU64::new(0) } }; SHARDS];
+    [const { Shard { count: AtomicU64::new(0), bytes: AtomicU64::new(0), freed: AtomicU64::new(0) } };
+        SHARDS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {

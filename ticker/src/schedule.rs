@@ -93,7 +93,8 @@ impl FeedSettings {
         }
         let mut free_ns = 0;
         for stage in &self.stages {
-            let ends_ns = stage.from_ns.checked_add(stage.lasts_ns).filter(|ends_ns| *ends_ns > stage.from_ns);
+            let ends_ns =
+                stage.from_ns.checked_add(stage.lasts_ns).filter(|ends_ns| *ends_ns > stage.from_ns);
             let rates = [stage.from_rate, stage.to_rate].iter().all(|rate| *rate > 0.0 && *rate <= 1e6);
             match ends_ns.filter(|_| rates && stage.from_ns >= free_ns) {
                 Some(ends_ns) => free_ns = ends_ns,
@@ -110,7 +111,14 @@ impl FeedSettings {
 impl Default for FeedSettings {
     /// The stock ticker of the shipped scenarios.
     fn default() -> Self {
-        Self { symbols: 8, updates_per_second: 10.0, arrivals: Arrivals::Poisson, quote_bytes: 120, seed: 1, stages: Vec::new() }
+        Self {
+            symbols: 8,
+            updates_per_second: 10.0,
+            arrivals: Arrivals::Poisson,
+            quote_bytes: 120,
+            seed: 1,
+            stages: Vec::new(),
+        }
     }
 }
 

@@ -77,7 +77,8 @@ impl Stages {
     /// The instant at which a quote is due that a steady schedule has at `offset_ns`.
     pub(crate) fn warp(&self, offset_ns: u64) -> u64 {
         let wanted = offset_ns as f64 / 1e9 * self.rate;
-        let Some([quotes, seconds, rate, slope]) = self.pieces.iter().rfind(|piece| piece[0] <= wanted) else {
+        let Some([quotes, seconds, rate, slope]) = self.pieces.iter().rfind(|piece| piece[0] <= wanted)
+        else {
             return offset_ns;
         };
         let more = wanted - quotes;

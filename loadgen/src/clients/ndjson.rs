@@ -32,7 +32,14 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::Ticker,
+    Workload::Idle,
+    Workload::Burst,
+    Workload::Storm,
+    Workload::SlowReader,
+    Workload::Mixed,
+];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &[];
 /// No page of ours speaks it.
@@ -87,7 +94,8 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 }
 
 async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64) -> Ran {
-    let path = client.resumes_after().map_or_else(|| PATH.to_owned(), |after| format!("{PATH}?after={after}"));
+    let path =
+        client.resumes_after().map_or_else(|| PATH.to_owned(), |after| format!("{PATH}?after={after}"));
     let opening = Opening { path: &path, own: &[], media_type: MEDIA_TYPE };
     let body = opening.stream(client, http, (stands, from_ns)).await?;
     follow(client, stands, http.socket(), body, from_ns).await

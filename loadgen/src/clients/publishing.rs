@@ -35,7 +35,8 @@ impl Messages {
     /// Those of a client whose trial began at `t0_ns`. From the first on all are expected to be answered.
     pub(super) fn new(client: &Client, t0_ns: u64) -> Result<Self, ClientError> {
         let frame = &client.worker.job.frame;
-        let schedule = Schedule::new(&client.plan().feed).map_err(|error| ClientError::Handshake(error.to_string()))?;
+        let schedule =
+            Schedule::new(&client.plan().feed).map_err(|error| ClientError::Handshake(error.to_string()))?;
         let mut dues = schedule.take(frame.table.last_seq() as usize);
         let next = dues.next();
         let from_ns = t0_ns + frame.phase(client.number());

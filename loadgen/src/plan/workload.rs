@@ -63,9 +63,10 @@ impl Workload {
         let reference = "the reference server's part of it has no word in somebody else's: leave `url` out";
         let library = "the direct engine's clients do not: write engine = \"library\"";
         match (self, engine) {
-            (Self::Uplink, Engine::Direct) => {
-                Some(Conflict { what: "`workload.kind = \"uplink\"` and `engine = \"direct\"`", why: library })
-            }
+            (Self::Uplink, Engine::Direct) => Some(Conflict {
+                what: "`workload.kind = \"uplink\"` and `engine = \"direct\"`",
+                why: library,
+            }),
             (Self::Uplink, Engine::Library) if of_others => {
                 Some(Conflict { what: "`workload.kind = \"uplink\"` and `url`", why: reference })
             }

@@ -44,13 +44,8 @@ pub(super) fn shared(sources: &Sources, file: &wire::File) -> Result<Vec<Axis>, 
         profiles(sources, load.headers.as_ref())?,
     ];
     let workload = &file.workload;
-    let jitter = time(
-        sources,
-        "workload.jitter",
-        &workload.jitter,
-        &values::event_range(),
-        Setting::StormJitter,
-    )?;
+    let jitter =
+        time(sources, "workload.jitter", &workload.jitter, &values::event_range(), Setting::StormJitter)?;
     let axes = axes.into_iter().chain(link(sources, &file.link)?).chain([jitter]);
     Ok(axes.flatten().collect())
 }

@@ -199,8 +199,7 @@ impl Resolver<'_> {
         }
         let kind = workload::kind(self.file, self.sources)?;
         let (engine, is_default) = self.engine(entry, &mut draft, (peer.is_some(), kind))?;
-        let asked =
-            Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
+        let asked = Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
         let link = self.link(&draft)?;
         if draft.driver == Driver::Chromium {

@@ -111,7 +111,8 @@ fn read(given: &str, path: &Path) -> Result<Source, ScenarioError> {
 
 fn missing(given: &str) -> ScenarioError {
     let stem = Path::new(given).file_stem().map_or(given.into(), |stem| stem.to_string_lossy());
-    let shipped: Vec<String> = SHIPPED.iter().chain(SHIPPED_BELOW).map(|(name, _)| (*name).to_owned()).collect();
+    let shipped: Vec<String> =
+        SHIPPED.iter().chain(SHIPPED_BELOW).map(|(name, _)| (*name).to_owned()).collect();
     let nearest = nearest(&stem, shipped.iter().map(String::as_str));
     ScenarioError::new(Problem::Missing { name: given.to_owned(), nearest, shipped })
 }

@@ -132,9 +132,9 @@ pub(super) fn duration(
 pub(super) fn bandwidth(sources: &Sources, key: &str, given: &One<String>) -> Result<u32, ScenarioError> {
     let text = given.value.trim();
     let read = || {
-        let (number, unit) = BANDWIDTHS
-            .iter()
-            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim().parse::<f64>().ok()?, factor)))?;
+        let (number, unit) = BANDWIDTHS.iter().find_map(|(unit, factor)| {
+            Some((text.strip_suffix(unit)?.trim().parse::<f64>().ok()?, factor))
+        })?;
         Some(number * unit).filter(|bytes| BANDWIDTH.contains(bytes))
     };
     read().map(|bytes| bytes.round() as u32).ok_or_else(|| {
@@ -157,9 +157,11 @@ pub(super) fn share(
 ) -> Result<f64, ScenarioError> {
     let value = match &given.value {
         Quantity::Bare(number) => Some(*number),
-        Quantity::Text(text) => {
-            text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()).map(|n| n / 100.0)
-        }
+        Quantity::Text(text) => text
+            .trim()
+            .strip_suffix('%')
+            .and_then(|number| number.trim().parse::<f64>().ok())
+            .map(|n| n / 100.0),
     };
     value.filter(|share| (0.0..=most).contains(share)).ok_or_else(|| {
         let problem = Problem::OutOfRange {

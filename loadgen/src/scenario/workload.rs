@@ -90,12 +90,7 @@ pub(super) fn resolve(
 }
 
 /// Not every transport can do everything, and not on every engine.
-fn check(
-    sources: &Sources,
-    asked: &Asked,
-    kind: Workload,
-    given: &One<String>,
-) -> Result<(), ScenarioError> {
+fn check(sources: &Sources, asked: &Asked, kind: Workload, given: &One<String>) -> Result<(), ScenarioError> {
     if !clients::workloads(asked.kind).contains(&kind) {
         let able = |transport: &Transport| clients::workloads(*transport).contains(&kind);
         let able: Vec<_> = Transport::ALL.into_iter().filter(able).map(Transport::name).collect();
@@ -185,14 +180,19 @@ fn stages(
             let problem = Problem::OutOfRange {
                 key: "workload.factor".to_owned(),
                 found: factor.to_string(),
-                expected: format!("more than 0, and at most {} quotes a second with it", FASTEST),
+                expected: format!("more than 0, and at most {FASTEST} quotes a second with it"),
                 advice: format!("the feed has {base} a second"),
             };
             let span = given.factor.as_ref().or(None).map_or(0..0, |given| given.span.clone());
             return Err(sources.error(problem, span, "this number"));
         }
         let from_ns = window_ns + at(file, sources, draft)?.as_nanos() as u64;
-        return Ok(vec![Stage { from_ns, lasts_ns: lasts.as_nanos() as u64, from_rate: rate, to_rate: rate }]);
+        return Ok(vec![Stage {
+            from_ns,
+            lasts_ns: lasts.as_nanos() as u64,
+            from_rate: rate,
+            to_rate: rate,
+        }]);
     }
     let mut stages = Vec::new();
     let (mut from_ns, mut rate) = (window_ns, base);
@@ -263,7 +263,8 @@ pub(super) fn failures(
             let problem = Problem::MissingKey { key: key.to_owned(), table, advice: advice.to_owned() };
             sources.error(problem, spanned.span(), "this one")
         };
-        let at = event.at.as_ref().ok_or_else(|| missing("at", "write at = \"2s\", after the window begins"))?;
+        let at =
+            event.at.as_ref().ok_or_else(|| missing("at", "write at = \"2s\", after the window begins"))?;
         let what =
             event.what.as_ref().ok_or_else(|| missing("what", "write what = \"partition\" or \"reset\""))?;
         let words = Words { supported: Failure::WORDS, planned: &[] };
@@ -271,9 +272,7 @@ pub(super) fn failures(
             at: inside(sources, "link.event.at", at, measure)?,
             what: values::word(sources, "link.event.what", what, &words)?,
             lasts: match &event.lasts {
-                Some(given) => {
-                    values::duration(sources, "link.event.lasts", given, &values::event_range())?
-                }
+                Some(given) => values::duration(sources, "link.event.lasts", given, &values::event_range())?,
                 None => FAILURE,
             },
         });

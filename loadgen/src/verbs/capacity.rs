@@ -344,6 +344,7 @@ mod tests {
             scenario,
             manifest: Manifest::default(),
             variants: vec![variant],
+            claims: Vec::new(),
         };
         let (outcome, reasons) = judge(&result);
         assert_eq!(reasons.is_empty(), outcome == Outcome::Held, "{reasons:?}");

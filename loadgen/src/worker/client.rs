@@ -106,7 +106,11 @@ impl Client {
         if *self.worker.stage.borrow() == Stage::Close {
             return false;
         }
-        let draw = random::unit(self.worker.job.seed, STREAM_RETURNS, u64::from(self.number()) << 8 | u64::from(failures));
+        let draw = random::unit(
+            self.worker.job.seed,
+            STREAM_RETURNS,
+            u64::from(self.number()) << 8 | u64::from(failures),
+        );
         if let Some(storm) = self.plan().storm
             && !self.stormed.get()
             && let Some(at_ns) = self.storm_ns()

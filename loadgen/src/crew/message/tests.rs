@@ -111,6 +111,7 @@ fn findings_that_were_carried_merge_like_those_that_were_not() {
             exhausted: Exhausted { ports: 1, ..Exhausted::default() },
             closes: [(1_000, 1), (1_006, first)].into(),
             page: None,
+            slow: SlowReaders { clients: 1, expected: first, received: 3, ..SlowReaders::default() },
         }
     };
     // Two recordings are of one instant only if they are made of the same one.
