@@ -200,7 +200,10 @@ fn unsupported() {
         ),
         ("echo of some symbols", "[workload]\nkind = \"echo\"\n[load]\nsymbols_per_client = 1"),
         ("echo by polling", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"polling\""),
-        ("echo with TLS", "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\ntls = true"),
+        (
+            "uplink to a server of somebody else's",
+            "[workload]\nkind = \"uplink\"\n[[transport]]\nkind = \"websocket\"\nurl = \"ws://127.0.0.1:9/\"",
+        ),
         ("unknown workload", "[workload]\nkind = \"tickr\""),
         ("driver", "[load]\ndriver = \"firefox\""),
         ("tabs of a transport without a page", "[[transport]]\nkind = \"ndjson\"\ndriver = \"chromium\""),
