@@ -3,6 +3,8 @@
 //! Every answer carries its state in full, so the server keeps nothing about the client. The price is a request
 //! head and a response head for each question, asked in vain or not.
 
+mod room;
+
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -30,9 +32,9 @@ use crate::{
     selection::Selection,
 };
 
-/// `GET /quotes`.
+/// `GET /quotes`, and `/room`.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/quotes", get(quotes))
+    Router::new().route("/quotes", get(quotes)).route("/room", get(room::ask).delete(room::leave))
 }
 
 /// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.

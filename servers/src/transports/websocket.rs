@@ -9,6 +9,7 @@ mod direct;
 mod echo;
 mod frames;
 mod negotiation;
+mod room;
 mod socket;
 
 use std::sync::Arc;
@@ -42,13 +43,14 @@ use crate::{
     selection::Selection,
 };
 
-/// `/ws`, its echo and the chat.
+/// `/ws`, its echo, the chat and the rooms.
 pub(super) fn routes() -> Router<Arc<App>> {
     // Over HTTP/2 the method is CONNECT.
     Router::new()
         .route("/ws", get(upgrade).connect(upgrade))
         .route("/ws/chat", get(chat::upgrade).connect(chat::upgrade))
         .route("/ws/echo", get(echo::upgrade).connect(echo::upgrade))
+        .route("/ws/room", get(room::upgrade).connect(room::upgrade))
 }
 
 #[derive(Deserialize)]
