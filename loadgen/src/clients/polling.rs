@@ -16,6 +16,7 @@ use crate::{
     worker::{Client, Job},
 };
 
+mod chat;
 mod direct;
 
 pub(super) use self::direct::direct;
@@ -27,7 +28,7 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Uplink, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Chat, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Uplink, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -113,6 +114,9 @@ pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    if client.plan().workload == Workload::Chat {
+        return chat::run(client, stands).await;
+    }
     let from_ns = clock::now_ns();
     let mut exchange = Exchange::open(client).await?;
     let ran = converse(client, stands, &mut exchange, from_ns).await;

@@ -22,6 +22,7 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+mod chat;
 mod direct;
 
 pub(super) use self::direct::direct;
@@ -32,7 +33,7 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Chat, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["event"];
 /// Comments are sent only into silence, which a feed with updates has none of.
@@ -75,6 +76,9 @@ pub(super) fn library_only(options: &TransportOptions) -> Option<Conflict> {
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    if client.plan().workload == Workload::Chat {
+        return chat::run(client, stands).await;
+    }
     let from_ns = clock::now_ns();
     let mut http = Http::open(client, Bodies::Events).await?;
     let ran = converse(client, stands, &mut http, from_ns).await;

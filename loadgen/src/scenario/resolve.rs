@@ -198,8 +198,9 @@ impl Resolver<'_> {
             }
         }
         let (engine, is_default) = self.engine(entry, &mut draft, peer.is_some())?;
+        let clients = entry.axes.iter().find(|axis| axis.key == "load.clients").map(|axis| axis.span.clone());
         let asked =
-            Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
+            Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some(), clients };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
         let link = self.link(&draft)?;
         let own_name = entry.own.name.as_ref().map(|name| name.value.clone());
@@ -260,7 +261,8 @@ impl Resolver<'_> {
             let why = "the direct engine speaks to the reference server only: leave one of the two out";
             Some(Conflict { what: "`engine = \"direct\"` and `url`", why })
         } else {
-            clients::library_only(entry.kind, &draft.options)
+            let kind = workload::kind(self.file, self.sources)?;
+            clients::library_only(entry.kind, &draft.options).or_else(|| kind.conflict(Engine::Direct, false))
         };
         if let (Some(Engine::Direct), Some(conflict), Some(_)) = (draft.engine, &conflict, &entry.own.engine)
         {
