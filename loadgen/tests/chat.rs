@@ -18,10 +18,12 @@ const CLIENTS: u64 = 12;
 const RATE: u64 = 40;
 const QUOTE: u64 = 120;
 
-async fn hold(keys: &str) -> Trial {
+/// A trial with a window of so many seconds.
+async fn hold(keys: &str, seconds: u64) -> Trial {
     let text = format!("[workload]\nkind = \"chat\"\n[[transport]]\n{keys}\n");
+    let measure = format!("load.measure={seconds}s");
     let set = [
-        "load.measure=3s",
+        measure.as_str(),
         "feed.symbols=4",
         "feed.updates_per_second=40",
         "feed.arrivals=constant",
@@ -32,7 +34,7 @@ async fn hold(keys: &str) -> Trial {
     let (updates, bytes) = (trial.updates, &trial.bytes);
     assert_eq!((trial.status, &trial.error), (Status::Complete, &None), "{keys}");
     assert_eq!((trial.clients.connected, trial.clients.disconnected), (CLIENTS, 0), "{keys}");
-    let expected = 3 * RATE;
+    let expected = seconds * RATE;
     assert_eq!(updates.generated, Some(expected), "{keys}");
     assert_eq!((updates.expected, updates.delivered_once), (Some(expected * CLIENTS), expected * CLIENTS), "{keys}");
     let others = [updates.lost, updates.duplicated, updates.pending_at_end, updates.coalesced];
@@ -53,21 +55,21 @@ async fn hold(keys: &str) -> Trial {
 
 #[tokio::test]
 async fn frames() {
-    let trial = hold("kind = \"websocket\"").await;
+    let trial = hold("kind = \"websocket\"", 3).await;
     assert_eq!(trial.requests.map(|requests| requests.sent), None);
     assert_eq!(trial.closing.unwrap().codes.values().sum::<u64>(), CLIENTS);
 }
 
 #[tokio::test]
 async fn events_and_posts() {
-    let trial = hold("kind = \"sse\"").await;
+    let trial = hold("kind = \"sse\"", 3).await;
     let requests = trial.requests.unwrap();
     assert_eq!((requests.sent, requests.empty), (3 * RATE * CLIENTS / MEMBERS, 0));
 }
 
 #[tokio::test]
 async fn polls_and_posts() {
-    let trial = hold("kind = \"polling\"\ninterval = \"500ms\"").await;
+    let trial = hold("kind = \"polling\"\ninterval = \"500ms\"", 3).await;
     let requests = trial.requests.unwrap();
     // Every member says a quarter of what is said, and asks twice a second.
     assert_eq!(requests.sent, 3 * RATE * CLIENTS / MEMBERS + 6 * CLIENTS);
@@ -75,13 +77,17 @@ async fn polls_and_posts() {
 
 #[tokio::test]
 async fn sessions() {
-    hold("kind = \"socketio\"").await;
-    hold("kind = \"socketio\"\ncarrier = \"polling\"").await;
+    hold("kind = \"socketio\"", 3).await;
+}
+
+#[tokio::test]
+async fn sessions_over_polls() {
+    hold("kind = \"socketio\"\ncarrier = \"polling\"", 1).await;
 }
 
 #[tokio::test]
 async fn streams_of_one_connection() {
-    hold("kind = \"websocket\"\nhttp = \"2\"").await;
+    hold("kind = \"websocket\"\nhttp = \"2\"", 1).await;
 }
 
 #[test]
