@@ -109,7 +109,9 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     }
     if variant.workload.has_rooms() {
         trial.publisher_lag = None;
-        trial.unavailable.insert("publisher_lag".to_owned(), "the members publish, see action_lag".to_owned());
+        trial
+            .unavailable
+            .insert("publisher_lag".to_owned(), "the members publish, see action_lag".to_owned());
     }
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());

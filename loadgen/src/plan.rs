@@ -14,10 +14,10 @@ pub mod options;
 pub mod peer;
 pub mod workload;
 
+pub use link::Link;
 pub use options::{
     Carrier, Compression, Deflate, Encoding, Http, HttpClient, Pace, PollMode, TransportOptions,
 };
-pub use link::Link;
 use peer::Peer;
 pub use workload::Workload;
 use workload::{SlowReaders, Storm};

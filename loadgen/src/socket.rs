@@ -21,9 +21,9 @@ use wire::{Bodies, Connection};
 use crate::{endpoint::Endpoint, plan::Http, stream::Stream, timeline::Timeline};
 
 mod books;
-mod slow;
 pub(crate) mod flow;
 mod side;
+mod slow;
 
 pub use books::Books;
 pub(crate) use books::Witness;
@@ -247,7 +247,11 @@ impl AsyncRead for Wire {
             let read = &piece.filled()[..piece.filled().len().min(buf.remaining())];
             slow.borrow_mut().read(read.len());
             buf.put_slice(read);
-            if read.is_empty() { self.ended() } else { self.received(read) }
+            if read.is_empty() {
+                self.ended()
+            } else {
+                self.received(read)
+            }
             self.0.account_below(0, read.len());
             return Poll::Ready(Ok(()));
         }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use measurement::{
-    result::SlowReaders,
     recorder::{Frame, Recorder, Recording},
+    result::SlowReaders,
     tape::Tape,
     validity::Exhausted,
 };

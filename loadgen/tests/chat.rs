@@ -36,7 +36,11 @@ async fn hold(keys: &str, seconds: u64) -> Trial {
     assert_eq!((trial.clients.connected, trial.clients.disconnected), (CLIENTS, 0), "{keys}");
     let expected = seconds * RATE;
     assert_eq!(updates.generated, Some(expected), "{keys}");
-    assert_eq!((updates.expected, updates.delivered_once), (Some(expected * CLIENTS), expected * CLIENTS), "{keys}");
+    assert_eq!(
+        (updates.expected, updates.delivered_once),
+        (Some(expected * CLIENTS), expected * CLIENTS),
+        "{keys}"
+    );
     let others = [updates.lost, updates.duplicated, updates.pending_at_end, updates.coalesced];
     assert_eq!(others, [Some(0); 4], "{keys}: {updates:?}");
     assert!(bytes.balanced && bytes.received.balanced() && bytes.sent.balanced(), "{keys}: {bytes:?}");

@@ -97,7 +97,8 @@ impl Event {
     pub(crate) fn json(&self) -> &RawValue {
         self.json.get_or_init(|| {
             let text = self.text.trim();
-            let raw = text.starts_with(['{', '[']).then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
+            let raw =
+                text.starts_with(['{', '[']).then(|| RawValue::from_string(text.to_owned()).ok()).flatten();
             raw.or_else(|| to_raw_value(self.text.as_str()).ok()).unwrap_or_default()
         })
     }

@@ -28,7 +28,15 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Chat, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Uplink, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::Ticker,
+    Workload::Chat,
+    Workload::Idle,
+    Workload::Burst,
+    Workload::Storm,
+    Workload::Uplink,
+    Workload::Mixed,
+];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 

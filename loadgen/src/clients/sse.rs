@@ -33,7 +33,15 @@ pub(super) const HTTP: &[Version] = &[Version::H1, Version::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] = &[Workload::Ticker, Workload::Chat, Workload::Idle, Workload::Burst, Workload::Storm, Workload::SlowReader, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::Ticker,
+    Workload::Chat,
+    Workload::Idle,
+    Workload::Burst,
+    Workload::Storm,
+    Workload::SlowReader,
+    Workload::Mixed,
+];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["event"];
 /// Comments are sent only into silence, which a feed with updates has none of.

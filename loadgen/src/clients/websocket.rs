@@ -261,11 +261,7 @@ fn take(client: &Client, socket: &Socket, frames: &Frames, said: &Said) -> Ran {
 }
 
 /// The close handshake (RFC 6455 section 7.1.2): our close frame, then what is still on its way, then theirs.
-async fn close_with(
-    mut frames: Frames,
-    client: &Client,
-    take: impl Fn(&Frames, &Said) -> Ran,
-) -> Ran {
+async fn close_with(mut frames: Frames, client: &Client, take: impl Fn(&Frames, &Said) -> Ran) -> Ran {
     let from_ns = clock::now_ns();
     frames.close().await?;
     let answered = async {

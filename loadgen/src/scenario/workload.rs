@@ -133,12 +133,7 @@ fn check_rooms(sources: &Sources, asked: &Asked, draft: &Draft) -> Result<(), Sc
 }
 
 /// Not every transport can do everything, and not on every engine.
-fn check(
-    sources: &Sources,
-    asked: &Asked,
-    kind: Workload,
-    given: &One<String>,
-) -> Result<(), ScenarioError> {
+fn check(sources: &Sources, asked: &Asked, kind: Workload, given: &One<String>) -> Result<(), ScenarioError> {
     if !clients::workloads(asked.kind).contains(&kind) {
         let able = |transport: &Transport| clients::workloads(*transport).contains(&kind);
         let able: Vec<_> = Transport::ALL.into_iter().filter(able).map(Transport::name).collect();
@@ -235,7 +230,12 @@ fn stages(
             return Err(sources.error(problem, span, "this number"));
         }
         let from_ns = window_ns + at(file, sources, draft)?.as_nanos() as u64;
-        return Ok(vec![Stage { from_ns, lasts_ns: lasts.as_nanos() as u64, from_rate: rate, to_rate: rate }]);
+        return Ok(vec![Stage {
+            from_ns,
+            lasts_ns: lasts.as_nanos() as u64,
+            from_rate: rate,
+            to_rate: rate,
+        }]);
     }
     let mut stages = Vec::new();
     let (mut from_ns, mut rate) = (window_ns, base);
@@ -306,7 +306,8 @@ pub(super) fn failures(
             let problem = Problem::MissingKey { key: key.to_owned(), table, advice: advice.to_owned() };
             sources.error(problem, spanned.span(), "this one")
         };
-        let at = event.at.as_ref().ok_or_else(|| missing("at", "write at = \"2s\", after the window begins"))?;
+        let at =
+            event.at.as_ref().ok_or_else(|| missing("at", "write at = \"2s\", after the window begins"))?;
         let what =
             event.what.as_ref().ok_or_else(|| missing("what", "write what = \"partition\" or \"reset\""))?;
         let words = Words { supported: Failure::WORDS, planned: &[] };
@@ -314,9 +315,7 @@ pub(super) fn failures(
             at: inside(sources, "link.event.at", at, measure)?,
             what: values::word(sources, "link.event.what", what, &words)?,
             lasts: match &event.lasts {
-                Some(given) => {
-                    values::duration(sources, "link.event.lasts", given, &values::event_range())?
-                }
+                Some(given) => values::duration(sources, "link.event.lasts", given, &values::event_range())?,
                 None => FAILURE,
             },
         });

@@ -39,7 +39,10 @@ async fn say(State(app): State<Arc<App>>, request: Request) -> Response {
         Err(rejection) => return refuse(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     let Ok(body) = to_bytes(request.into_body(), LONGEST_MESSAGE).await else {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {LONGEST_MESSAGE} bytes"));
+        return refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a message has at most {LONGEST_MESSAGE} bytes"),
+        );
     };
     let Ok(text) = Utf8Bytes::try_from(body) else {
         return refuse(StatusCode::BAD_REQUEST, "a message is UTF-8 text");

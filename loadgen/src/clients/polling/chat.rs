@@ -111,10 +111,7 @@ async fn leave(client: &Client, http: &mut Http, path: &str) -> Ran {
     }
 }
 
-async fn answered(
-    http: &mut Http,
-    request: http::Request<Body>,
-) -> Result<(StatusCode, Bytes), ClientError> {
+async fn answered(http: &mut Http, request: http::Request<Body>) -> Result<(StatusCode, Bytes), ClientError> {
     let response = http.send(request).await?.ok_or(ClientError::Closed)?;
     let status = response.status();
     Ok((status, response.into_body().collect().await?.to_bytes()))
