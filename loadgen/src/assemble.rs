@@ -115,6 +115,12 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if variant.workload.clients_publish() {
         of_clients(&mut trial, variant, recording);
     }
+    if variant.workload.has_rooms() {
+        trial.publisher_lag = None;
+        trial
+            .unavailable
+            .insert("publisher_lag".to_owned(), "the members publish, see action_lag".to_owned());
+    }
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);

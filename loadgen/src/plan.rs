@@ -124,7 +124,11 @@ impl VariantPlan {
 
     /// Connections that all clients may hold at the same time.
     pub fn connections(&self) -> u32 {
-        self.load.clients.saturating_mul(crate::clients::connections(self.kind, &self.options))
+        let mut of_each = crate::clients::connections(self.kind, &self.options);
+        if self.workload.has_rooms() {
+            of_each += crate::clients::chat::connections(self.kind);
+        }
+        self.load.clients.saturating_mul(of_each)
     }
 
     /// How clients are spread that publish themselves.

@@ -142,6 +142,13 @@ impl Socket {
         up.claim((body_bytes as f64 * share).round() as u64)
     }
 
+    /// The oldest sent message that was not claimed yet has so much payload; compressed it may be shorter than what it says.
+    pub fn claim_sent_payload(&self, payload_bytes: u64) -> Option<Unit> {
+        let up = &mut self.tap.borrow_mut().up;
+        let body_bytes = up.units.front()?.body_bytes;
+        up.claim(payload_bytes.min(body_bytes))
+    }
+
     /// The instant of the last read.
     pub fn last_read_ns(&self) -> u64 {
         self.tap.borrow().down.flow.stamp_ns

@@ -3,7 +3,7 @@
 //! It follows the stages that the trial announces and knows no transport by name.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     io,
     ops::Range,
@@ -21,7 +21,7 @@ use measurement::{
     validity::Exhausted,
 };
 use relay::packets::Namespace;
-use ticker::{Anchor, Engine, clock};
+use ticker::{Anchor, Due, Engine, FeedError, clock};
 use tokio::{sync::watch, task::LocalSet};
 
 use crate::{
@@ -299,6 +299,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
         unsocketed_payload: Cell::default(),
         notes: RefCell::default(),
         slow: Cell::default(),
+        said: OnceCell::new(),
         closing_from_ns: Cell::default(),
         timeline: Rc::default(),
         pacer: Rc::new(Pacer::new()?),
@@ -366,7 +367,8 @@ async fn follow(worker: &Worker, stage: &mut watch::Receiver<Stage>) {
 
 /// Measures how late the event loop itself is, where clients have no planned actions of their own.
 async fn probe(worker: Rc<Worker>) {
-    if clients::acts_on_a_timetable(worker.job.variant.kind) {
+    let variant = &worker.job.variant;
+    if clients::acts_on_a_timetable(variant.kind) || variant.workload.has_rooms() {
         return;
     }
     let Some(mut due_ns) = worker.started().await else { return };
@@ -408,11 +410,24 @@ pub struct Worker {
     notes: RefCell<Notes>,
     /// What slow readers have.
     slow: Cell<SlowReaders>,
+    /// What members of rooms say, by symbol, once one of them speaks.
+    said: OnceCell<Vec<Vec<Due>>>,
     /// When the first client heard that the trial closes.
     closing_from_ns: Cell<Option<u64>>,
 }
 
 impl Worker {
+    /// What members of rooms say, by symbol.
+    ///
+    /// # Errors
+    /// Feed settings that no server would take.
+    pub(crate) fn said(&self) -> Result<&[Vec<Due>], FeedError> {
+        if self.said.get().is_none() {
+            let _ = self.said.set(clients::chat::schedule(&self.job)?);
+        }
+        Ok(self.said.get().map_or(&[], Vec::as_slice))
+    }
+
     /// Waits for t0. `None` when the trial ends before.
     async fn started(&self) -> Option<u64> {
         let mut stage = self.stage.clone();

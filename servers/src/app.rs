@@ -20,6 +20,7 @@ use crate::{
     log::Log,
     publisher::Progress,
     registry::Registry,
+    rooms::Rooms,
     settings::Settings,
     stats::{Stats, TransportStats},
     tasks::Tasks,
@@ -34,6 +35,8 @@ pub(crate) struct App {
     pub(crate) tasks: Tasks,
     /// The chat room, whether its door is open or not.
     pub(crate) room: Room,
+    /// The rooms that clients open, if they may.
+    pub(crate) rooms: Arc<Rooms>,
     /// The certificate of every encrypted listener.
     pub(crate) identity: Option<Arc<Identity>>,
     /// Where it listens for QUIC.
@@ -81,6 +84,7 @@ impl App {
             registry: Arc::new(Registry::new(settings.max_connections, settings.scan)),
             tasks: Tasks::default(),
             room: Room::default(),
+            rooms: Arc::default(),
             sends: (settings.fault == Some(Fault::Slow)).then(Arc::default),
             counters: Default::default(),
             settings,

@@ -149,6 +149,9 @@ struct TuningArgs {
     /// Open a chat room at /ws/chat and in Socket.IO's namespace /chat
     #[arg(long)]
     chat: bool,
+    /// Let clients open rooms at /ws/room, /sse/room, /room and in Socket.IO's namespace /room, for the workload chat
+    #[arg(long)]
+    rooms: bool,
     /// Quotes kept for clients that are behind or come back
     #[arg(long, value_name = "QUOTES", default_value_t = Settings::default().replay_window)]
     replay_window: usize,
@@ -327,6 +330,7 @@ impl ServeArgs {
             deflate: tuning.deflate,
             echo: tuning.echo,
             chat: tuning.chat,
+            rooms: tuning.rooms,
             fault: self.faults.fault,
             engine: tuning.engine,
             coalesce: tuning.coalesce,

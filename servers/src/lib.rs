@@ -28,6 +28,7 @@ mod publisher;
 #[cfg(feature = "quic")]
 mod quic;
 mod registry;
+mod rooms;
 mod routes;
 mod selection;
 mod serve;

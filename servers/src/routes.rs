@@ -28,7 +28,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/identity", get(identity))
         .route("/metrics", get(metrics))
         .route("/stats", get(stats));
-    let control = control.merge(alone::routes());
+    let control = control.merge(alone::routes()).merge(transports::say::routes());
     let merge = |routes: Router<Arc<App>>, transport| routes.merge(transports::routes(transport, app));
     let mut routes = Transport::ALL.into_iter().fold(control, merge);
     // Nobody else pays for it.

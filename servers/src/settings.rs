@@ -36,6 +36,8 @@ pub struct Settings {
     pub echo: bool,
     /// Whether there is a chat room.
     pub chat: bool,
+    /// Whether clients may open rooms, for the workload chat.
+    pub rooms: bool,
     /// What it does wrong on purpose.
     pub fault: Option<Fault>,
     /// Who serves quotes over plain HTTP/1.1.
@@ -72,6 +74,7 @@ impl Default for Settings {
             deflate: Deflate::Off,
             echo: false,
             chat: false,
+            rooms: false,
             fault: None,
             engine: Engine::default(),
             coalesce: Duration::ZERO,

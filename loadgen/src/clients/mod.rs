@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod answer;
+pub(crate) mod chat;
 pub(crate) mod envelope;
 mod exchange;
 #[cfg(feature = "grpc")]

@@ -18,6 +18,7 @@ use crate::{
     worker::{Client, Job},
 };
 
+mod chat;
 mod direct;
 mod uplink;
 
@@ -30,8 +31,15 @@ pub(super) const HTTP: &[Http] = &[Http::H1, Http::H2];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
-pub(super) const WORKLOADS: &[Workload] =
-    &[Workload::Ticker, Workload::Idle, Workload::Burst, Workload::Storm, Workload::Uplink, Workload::Mixed];
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::Ticker,
+    Workload::Chat,
+    Workload::Idle,
+    Workload::Burst,
+    Workload::Storm,
+    Workload::Uplink,
+    Workload::Mixed,
+];
 pub(super) const SCHEMES: &[&str] = &["http", "https"];
 pub(super) const PEER_KEYS: &[&str] = &["cursor", "snapshot"];
 
@@ -146,6 +154,9 @@ fn not_of_a_page(options: &TransportOptions) -> Option<Conflict> {
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     if client.plan().workload == Workload::Uplink {
         return uplink::run(client, stands).await;
+    }
+    if client.plan().workload == Workload::Chat {
+        return chat::run(client, stands).await;
     }
     let from_ns = clock::now_ns();
     let mut exchange = Exchange::open(client).await?;

@@ -6,7 +6,7 @@ use measurement::result::{Model, ModelKind};
 use ticker::clock;
 
 use super::{
-    Conflict, Ran,
+    Conflict, Ran, chat as clients_chat,
     message::{self, Incoming},
     page::Page,
     request,
@@ -17,11 +17,13 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+mod chat;
 mod frames;
 mod line;
 pub(super) mod packets;
 mod polls;
 
+use chat::Member;
 use frames::Frames;
 use line::Answer;
 use packets::Packet;
@@ -35,7 +37,8 @@ pub(super) const HTTP: &[Http] = &[Http::H1];
 /// The cargo feature that it needs.
 pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[Carrier::Upgrade, Carrier::Socket, Carrier::Polling];
-pub(super) const WORKLOADS: &[Workload] = Workload::OF_LISTENERS;
+pub(super) const WORKLOADS: &[Workload] =
+    &[Workload::Ticker, Workload::Chat, Workload::Idle, Workload::Burst, Workload::Mixed];
 pub(super) const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
 pub(super) const PEER_KEYS: &[&str] = &["send", "event"];
 /// No page of ours speaks it.
@@ -93,8 +96,16 @@ pub(super) fn loses(_options: &TransportOptions) -> bool {
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
     let from_ns = clock::now_ns();
-    let mut session =
-        Session { client, from_ns, stands, joined: false, shown: false, unsaid: Vec::new(), greeted: false };
+    let mut session = Session {
+        client,
+        from_ns,
+        stands,
+        joined: false,
+        shown: false,
+        unsaid: Vec::new(),
+        greeted: false,
+        member: Member::of(client),
+    };
     match carrier(&client.plan().options) {
         Carrier::Polling => session.over_polls().await,
         Carrier::Socket => session.over_frames().await,
@@ -104,10 +115,18 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 
 /// The packet that joins the namespace, with the symbols that the client wants.
 fn join(client: &Client) -> String {
+    if client.plan().workload.has_rooms() {
+        return chat::JOIN.to_owned();
+    }
     match client.symbols() {
         Some(symbols) => format!("40{}", serde_json::json!({ "symbols": symbols })),
         None => "40".to_owned(),
     }
+}
+
+/// The packet that leaves it.
+fn leave(client: &Client) -> &'static str {
+    if client.plan().workload.has_rooms() { chat::LEAVE } else { "41" }
 }
 
 /// One client's session, whatever carries it.
@@ -123,6 +142,8 @@ struct Session<'a> {
     unsaid: Vec<String>,
     /// Whether it said what the scenario wants to be said first.
     greeted: bool,
+    /// What it says as a member of a room, if it is one.
+    member: Member<'a>,
 }
 
 impl Session<'_> {
@@ -144,6 +165,11 @@ impl Session<'_> {
                 biased;
                 answer = polls.next() => answer?,
                 () = &mut closing, if *self.stands => return self.hang_up(polls).await,
+                due = self.member.due(), if *self.stands => {
+                    let (packet, payload) = self.member.say(due)?;
+                    polls.publish(packet, payload);
+                    continue;
+                }
             };
             let updates = self.take_body(&answer, |text| polls.say(text))?;
             let done_ns = answer.stamp_ns();
@@ -156,7 +182,7 @@ impl Session<'_> {
 
     /// Leaves the namespace and closes; the poll that is held is then answered.
     async fn hang_up(&mut self, polls: &mut Polls<'_>) -> Ran {
-        polls.say("41");
+        polls.say(leave(self.client));
         polls.say("1");
         let last = async {
             while polls.is_busy() {
@@ -244,8 +270,14 @@ impl Session<'_> {
         let ran = loop {
             let message = tokio::select! {
                 biased;
-                message = frames.next() => message,
                 () = &mut closing, if *self.stands => break frames.hang_up(self).await,
+                due = self.member.due(), if *self.stands => {
+                    match self.speak(frames, due).await {
+                        Ok(()) => continue,
+                        Err(error) => break Err(error),
+                    }
+                }
+                message = frames.next() => message,
                 () = &mut before, if !closed => {
                     closed = true;
                     continue;
@@ -259,6 +291,11 @@ impl Session<'_> {
             before.await;
         }
         ran
+    }
+
+    async fn speak(&mut self, frames: &mut Frames, due: Ran) -> Ran {
+        let (packet, payload) = self.member.say(due)?;
+        frames.publish(&packet, payload).await
     }
 
     async fn answer(&mut self, frames: &mut Frames, message: Result<frames::Message, ClientError>) -> Ran {
@@ -315,6 +352,9 @@ impl Session<'_> {
         if let Packet::Event(name, argument) = &packet
             && self.is_read(name)
         {
+            if self.member.is_one() {
+                return clients_chat::take(self.client, argument.as_bytes(), claim).map(|()| 1);
+            }
             self.shown |= name == "snapshot";
             let incoming = Incoming { event: Some(name), ..Incoming::of(argument.as_bytes()) };
             return Ok(message::take(self.client, &incoming, claim)?.updates);
@@ -324,7 +364,11 @@ impl Session<'_> {
             Packet::Ping => self.unsaid.push("3".to_owned()),
             // Over polls the handshake has read it.
             Packet::Open(_) => self.unsaid.push(join(self.client)),
-            Packet::Joined => self.joined = true,
+            Packet::Joined => {
+                self.joined = true;
+                self.unsaid.extend(self.member.enters());
+            }
+            Packet::Event(name, _) if name == "online" && self.member.is_one() => self.shown = true,
             Packet::Close => return Err(ClientError::Closed),
             Packet::Refused(why) => return Err(ClientError::Refused(why.to_owned())),
             Packet::ProbeAnswer | Packet::Event(..) | Packet::Other => {}
@@ -346,6 +390,9 @@ impl Session<'_> {
         // Somebody else's session stands once it was told what is wanted.
         let shown = self.shown || self.client.plan().peer.is_some();
         if self.joined && shown && !*self.stands {
+            if self.member.is_one() {
+                return clients_chat::joined(self.client, self.stands, (self.from_ns, at_ns));
+            }
             *self.stands = true;
             self.client.connected(self.from_ns, at_ns);
         }
@@ -354,6 +401,9 @@ impl Session<'_> {
     /// Of the ticker's own events two carry quotes; of somebody else's the scenario knows.
     fn is_read(&self, event: &str) -> bool {
         let worker = &self.client.worker;
+        if self.member.is_one() {
+            return event == "said";
+        }
         worker.mapping.is_some() || worker.listening.is_some() || matches!(event, "quote" | "snapshot")
     }
 }

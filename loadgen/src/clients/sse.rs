@@ -24,6 +24,7 @@ use crate::{
     worker::{Client, ClientError, Job},
 };
 
+mod chat;
 mod direct;
 
 pub(super) use self::direct::direct;
@@ -36,6 +37,7 @@ pub(super) const FEATURE: Option<&str> = None;
 pub(super) const CARRIERS: &[Carrier] = &[];
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::Ticker,
+    Workload::Chat,
     Workload::Idle,
     Workload::Burst,
     Workload::Storm,
@@ -92,6 +94,9 @@ fn task(job: &Job, index: usize) -> Value {
 }
 
 pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
+    if client.plan().workload == Workload::Chat {
+        return chat::run(client, stands).await;
+    }
     let from_ns = clock::now_ns();
     let mut http = Http::open(client, Bodies::Events).await?;
     let ran = converse(client, stands, &mut http, from_ns).await;

@@ -1,5 +1,6 @@
 //! WebSocket: one upgraded connection, or one stream of an HTTP/2 connection; frames on the counting stream.
 
+mod chat;
 mod direct;
 pub mod echo;
 mod frames;
@@ -39,6 +40,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     Workload::Ticker,
     Workload::Echo,
     Workload::Uplink,
+    Workload::Chat,
     Workload::Idle,
     Workload::Burst,
     Workload::Storm,
@@ -138,6 +140,9 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 
 /// The url's path and query, or the reference server's; symbols are said in a message.
 fn path(client: &Client) -> String {
+    if client.plan().workload == Workload::Chat {
+        return chat::path(client);
+    }
     match (&client.endpoint().path, client.symbols()) {
         (Some(path), _) => path.clone(),
         (None, _) if client.plan().workload == Workload::Echo => ECHO_PATH.to_owned(),
@@ -158,6 +163,9 @@ async fn converse(
 ) -> Ran {
     if client.plan().workload.clients_publish() {
         return publishing::converse(client, stands, (frames, socket), from_ns).await;
+    }
+    if client.plan().workload == Workload::Chat {
+        return chat::converse(client, stands, (frames, socket), from_ns).await;
     }
     match &client.plan().peer {
         // Somebody else's stream stands once it was told what is wanted.
@@ -195,7 +203,7 @@ async fn converse(
         }
         take(client, socket, &frames, &said)?;
     }
-    close(frames, client, socket).await
+    close_with(frames, client, |frames, said| take(client, socket, frames, said)).await
 }
 
 /// The stream begins with the snapshot of nothing; what is wanted comes in a message.
@@ -271,14 +279,14 @@ fn take(client: &Client, socket: &Socket, frames: &Frames, said: &Said) -> Ran {
 }
 
 /// The close handshake (RFC 6455 section 7.1.2): our close frame, then what is still on its way, then theirs.
-async fn close(mut frames: Frames, client: &Client, socket: &Socket) -> Ran {
+async fn close_with(mut frames: Frames, client: &Client, take: impl Fn(&Frames, &Said) -> Ran) -> Ran {
     let from_ns = clock::now_ns();
     frames.close().await?;
     let answered = async {
         loop {
             match frames.next().await {
                 Ok(Said::Close(code)) => return Ok(Some(code)),
-                Ok(said) => take(client, socket, &frames, &said)?,
+                Ok(said) => take(&frames, &said)?,
                 Err(_) => return Ok(None),
             }
         }

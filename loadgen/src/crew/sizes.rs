@@ -65,9 +65,11 @@ fn of_a_server(sockets: u64, servers: u64) -> u64 {
 }
 
 /// Whether the connections of a client may be served by different processes: not where it has several at a time, for
-/// they may belong together, and not over QUIC, whose connections the kernel does not know.
+/// they may belong together, nor where clients talk to each other, and not over QUIC, whose connections the kernel does not
+/// know.
 fn shares_its_port(variant: &VariantPlan) -> bool {
     variant.peer.is_none()
+        && !variant.workload.has_rooms()
         && variant.options.http != Http::H3
         && variant.connections() <= variant.load.clients
 }

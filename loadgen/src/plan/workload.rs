@@ -49,6 +49,11 @@ impl Workload {
         matches!(self, Self::Echo | Self::Uplink)
     }
 
+    /// Whether clients hear each other, in rooms of as many as the feed has symbols.
+    pub fn has_rooms(self) -> bool {
+        self == Self::Chat
+    }
+
     /// Whether the server publishes the feed.
     pub fn server_publishes(self) -> bool {
         !matches!(self, Self::Echo | Self::Uplink | Self::Chat | Self::Idle)
@@ -70,7 +75,9 @@ impl Workload {
             (Self::Uplink, Engine::Library) if of_others => {
                 Some(Conflict { what: "`workload.kind = \"uplink\"` and `url`", why: reference })
             }
-            (Self::Chat, _) if of_others => None,
+            (Self::Chat, _) if of_others => {
+                Some(Conflict { what: "`workload.kind = \"chat\"` and `url`", why: reference })
+            }
             (Self::Chat, Engine::Direct) => {
                 Some(Conflict { what: "`workload.kind = \"chat\"` and `engine = \"direct\"`", why: library })
             }

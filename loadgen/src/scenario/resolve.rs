@@ -199,7 +199,9 @@ impl Resolver<'_> {
         }
         let kind = workload::kind(self.file, self.sources)?;
         let (engine, is_default) = self.engine(entry, &mut draft, (peer.is_some(), kind))?;
-        let asked = Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some() };
+        let clients = entry.axes.iter().find(|axis| axis.key == "load.clients").map(|axis| axis.span.clone());
+        let asked =
+            Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some(), clients };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
         let link = self.link(&draft)?;
         if draft.driver == Driver::Chromium {

@@ -21,6 +21,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("burst", include_str!("../../../scenarios/burst.toml")),
     ("uplink", include_str!("../../../scenarios/uplink.toml")),
     ("echo", include_str!("../../../scenarios/echo.toml")),
+    ("chat", include_str!("../../../scenarios/chat.toml")),
     ("browsers", include_str!("../../../scenarios/browsers.toml")),
     ("ci", include_str!("../../../scenarios/ci.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),
@@ -53,7 +54,7 @@ pub const SHIPPED_BELOW: &[(&str, &str)] = &[
     ("game", include_str!("../../../scenarios/gallery/game.toml")),
     ("location", include_str!("../../../scenarios/gallery/location.toml")),
     ("notifications", include_str!("../../../scenarios/gallery/notifications.toml")),
-    ("chat", include_str!("../../../scenarios/gallery/chat.toml")),
+    ("team-chat", include_str!("../../../scenarios/gallery/team-chat.toml")),
 ];
 
 /// A scenario's text before it is decoded.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clients::{self, Conflict},
     plan::{
-        Workload,
+        Compression, Encoding, HttpClient, PollMode, Workload,
         link::{Failure, LinkEvent},
         options::Word as _,
         workload::{SlowReaders, Storm},
@@ -42,6 +42,8 @@ pub(super) struct Asked {
     pub(super) span: Span,
     /// Whether it is somebody else's server.
     pub(super) of_others: bool,
+    /// Where the number of clients stands, if the file says it.
+    pub(super) clients: Option<Span>,
 }
 
 /// What the workload comes to.
@@ -65,18 +67,22 @@ pub(super) fn resolve(
     asked: &Asked,
     draft: &mut Draft,
 ) -> Result<Resolved, ScenarioError> {
-    let kind = kind(file, sources)?;
+    let kind = self::kind(file, sources)?;
     if let Some(given) = &file.workload.kind {
         check(sources, asked, kind, given)?;
     }
     check_keys(file, sources, kind)?;
-    if let Some(given) = file.load.symbols_per_client.as_ref().filter(|_| kind.clients_publish()) {
+    let publish = kind.clients_publish() || kind.has_rooms();
+    if let Some(given) = file.load.symbols_per_client.as_ref().filter(|_| publish) {
         let problem = Problem::Conflict {
             kind: asked.kind.to_string(),
             what: format!("`load.symbols_per_client` and `workload.kind = \"{}\"`", kind.word()),
-            advice: "each client publishes the whole feed: leave it out".to_owned(),
+            advice: "each client hears the whole feed: leave it out".to_owned(),
         };
         return Err(sources.error(problem, given.span.clone(), "this number"));
+    }
+    if kind.has_rooms() {
+        check_rooms(sources, asked, draft)?;
     }
     if kind == Workload::Idle {
         // The first quote of such a feed comes when the trial is long over.
@@ -87,6 +93,42 @@ pub(super) fn resolve(
     let storm = (kind == Workload::Storm).then_some(Storm { at, jitter: draft.storm_jitter });
     let slow = (kind == Workload::SlowReader).then(|| slow(file, sources, draft.load.clients)).transpose()?;
     Ok(Resolved { kind, storm, slow })
+}
+
+/// Rooms are full, and what is said in them is heard whole and as text.
+fn check_rooms(sources: &Sources, asked: &Asked, draft: &Draft) -> Result<(), ScenarioError> {
+    let (clients, symbols) = (draft.load.clients, draft.feed.symbols);
+    if !clients.is_multiple_of(symbols) {
+        let above = clients.next_multiple_of(symbols);
+        let nearest = match above - symbols {
+            0 => above.to_string(),
+            below => format!("{below} or {above}"),
+        };
+        let problem = Problem::OutOfRange {
+            key: "load.clients".to_owned(),
+            found: clients.to_string(),
+            expected: format!("{nearest}, a multiple of feed.symbols, which is {symbols}"),
+            advice: "a room has a member for each symbol".to_owned(),
+        };
+        let span = asked.clients.clone().unwrap_or_else(|| asked.span.clone());
+        return Err(sources.error(problem, span, "this number"));
+    }
+    let options = &draft.options;
+    let conflicts = [
+        (options.encoding != Encoding::Text, "encoding", "what members say is text"),
+        (options.mode != PollMode::Since, "mode", "who is told only the newest does not hear everybody"),
+        (options.conditional, "conditional", "answers of rooms have no tag"),
+        (options.compression != Compression::None, "compression", "answers of rooms are not compressed"),
+        (options.client == HttpClient::Pooled, "client", "a member has connections of its own"),
+        (!options.keep_alive, "keep_alive", "a member has connections that last"),
+    ];
+    let Some((_, key, why)) = conflicts.into_iter().find(|(there, ..)| *there) else { return Ok(()) };
+    let problem = Problem::Conflict {
+        kind: asked.kind.to_string(),
+        what: format!("`workload.kind = \"chat\"` and `{key}`"),
+        advice: format!("{why}: leave it out"),
+    };
+    Err(sources.error(problem, asked.span.clone(), "this one"))
 }
 
 /// Not every transport can do everything, and not on every engine.

@@ -269,6 +269,9 @@ fn arguments(
     if variant.workload.clients_publish() {
         arguments.push("--echo".to_owned());
     }
+    if variant.workload.has_rooms() {
+        arguments.push("--rooms".to_owned());
+    }
     if count > 1 {
         arguments.push("--reuse-port".to_owned());
     }

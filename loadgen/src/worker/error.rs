@@ -17,6 +17,9 @@ pub enum ClientError {
     /// The pooled client.
     #[error("failed to exchange HTTP: {0}")]
     Pooled(#[from] reqwest::Error),
+    /// Feed settings that make no schedule.
+    #[error("failed to make the schedule: {0}")]
+    Feed(#[from] ticker::FeedError),
     /// WebSocket.
     #[error("failed to exchange WebSocket messages: {0}")]
     WebSocket(#[from] tokio_tungstenite::tungstenite::Error),

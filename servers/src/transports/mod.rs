@@ -8,6 +8,7 @@ mod heartbeat;
 mod long_polling;
 mod ndjson;
 mod polling;
+pub(crate) mod say;
 mod socketio;
 mod sse;
 mod websocket;

@@ -3,6 +3,8 @@
 //! Every answer carries its state in full, so the server keeps nothing about the client. The price is a request
 //! head and a response head for each question, asked in vain or not.
 
+mod room;
+
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -30,9 +32,10 @@ use crate::{
     selection::Selection,
 };
 
-/// `GET /quotes`, and the way up of those who only ask.
+/// `GET /quotes`, and the way up of those who only ask, and `/room`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/quotes", get(quotes)).route("/uplink", post(uplink))
+        .route("/room", get(room::ask).delete(room::leave))
 }
 
 /// `POST /uplink`: takes one message, for the workload uplink. Off unless the server runs with `--echo`.

@@ -5,7 +5,9 @@
 //! the log with a cursor of its own and emits what its rooms hold. The library's own way, one `io.to(room).emit(…)`
 //! for everybody, drops what does not fit a client's buffer and does not say whose: quotes would be missing silently.
 //!
-//! The chat has a namespace of its own; what is said in it is `chat`'s business.
+//! The chat and the rooms have namespaces of their own; what is said in them is `chat`'s and `rooms`' business.
+
+mod room;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,6 +77,11 @@ pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     if settings.chat {
         let app = Arc::clone(app);
         io.ns(CHAT, async move |socket: SocketRef| chat(&app, &socket));
+    }
+
+    if settings.rooms {
+        let app = Arc::clone(app);
+        io.ns(room::NAMESPACE, async move |socket: SocketRef| room::connected(&app, &socket));
     }
 
     let tracker = TaskTracker::new();
@@ -223,35 +230,35 @@ impl Session {
         match update {
             Update::Quotes(quotes) => {
                 for quote in &quotes {
-                    self.emit("quote", quote).await?;
+                    emit(&self.socket, "quote", quote).await?;
                     self.app.counters(Transport::SocketIo).quotes(1);
                 }
             }
             Update::Snapshot(envelope) => {
                 let text = String::from_utf8(envelope.json()).expect("an envelope is ASCII");
                 let raw = RawValue::from_string(text).expect("an envelope is JSON");
-                self.emit("snapshot", &raw).await?;
+                emit(&self.socket, "snapshot", &raw).await?;
             }
         }
         Some(())
     }
+}
 
-    /// Emits an event with one argument, its JSON verbatim. `None` when the client is gone.
-    ///
-    /// A full buffer is waited for: the cursor stays meanwhile, and the log keeps what is to come.
-    async fn emit(&self, event: &str, value: &RawValue) -> Option<()> {
-        let mut full = false;
-        loop {
-            match self.socket.emit(event, value) {
-                Ok(()) => return Some(()),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) if full => sleep(FULL_PAUSE).await,
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                    // Most often the library's own task has only not had its turn yet.
-                    full = true;
-                    yield_now().await;
-                }
-                Err(SendError::Socket(SocketError::Closed) | SendError::Serialize(_)) => return None,
+/// Emits an event with one argument, its JSON verbatim. `None` when the client is gone.
+///
+/// A full buffer is waited for: the cursor stays meanwhile, and the log keeps what is to come.
+async fn emit(socket: &SocketRef, event: &str, value: &RawValue) -> Option<()> {
+    let mut full = false;
+    loop {
+        match socket.emit(event, value) {
+            Ok(()) => return Some(()),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) if full => sleep(FULL_PAUSE).await,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                // Most often the library's own task has only not had its turn yet.
+                full = true;
+                yield_now().await;
             }
+            Err(SendError::Socket(SocketError::Closed) | SendError::Serialize(_)) => return None,
         }
     }
 }

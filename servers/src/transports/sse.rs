@@ -3,6 +3,8 @@
 //! Each quote is a block of text (WHATWG HTML section 9.2) in a chunk of its own (RFC 9112 section 7.1). The
 //! `id` of the last block is all that a client needs to come back: it sends it as `Last-Event-ID`.
 
+mod room;
+
 use std::{convert::Infallible, sync::Arc, vec};
 
 use axum::{
@@ -31,9 +33,9 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 /// A comment: keeps proxies from taking a quiet stream for a dead one.
 const HEARTBEAT: Bytes = Bytes::from_static(b": hb\n\n");
 
-/// `GET /sse`.
+/// `GET /sse`, and of a room.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/sse", get(events))
+    Router::new().route("/sse", get(events)).route("/sse/room", get(room::events))
 }
 
 /// The query. A key that is not here is refused, so that nobody trusts in a filter that does nothing.

@@ -9,6 +9,7 @@ mod direct;
 mod echo;
 mod frames;
 mod negotiation;
+mod room;
 mod socket;
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ use crate::{
     selection::Selection,
 };
 
-/// `/ws`, its echo and the chat.
+/// `/ws`, its echo, the chat and the rooms.
 pub(super) fn routes() -> Router<Arc<App>> {
     // Over HTTP/2 the method is CONNECT.
     Router::new()
@@ -50,6 +51,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ws/chat", get(chat::upgrade).connect(chat::upgrade))
         .route("/ws/echo", get(echo::upgrade).connect(echo::upgrade))
         .route("/ws/uplink", get(echo::uplink).connect(echo::uplink))
+        .route("/ws/room", get(room::upgrade).connect(room::upgrade))
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,7 @@ mod long_polling;
 mod ndjson;
 mod polling;
 mod process;
+mod rooms;
 mod socketio;
 mod sse;
 mod support;

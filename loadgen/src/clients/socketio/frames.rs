@@ -112,6 +112,13 @@ impl Frames {
         say(&mut self.stream, &self.socket, packet).await
     }
 
+    /// Sends a packet that says something as a member of a room.
+    pub(super) async fn publish(&mut self, packet: &str, payload: u64) -> Ran {
+        self.stream.send(tungstenite::Message::text(packet)).await?;
+        self.socket.claim_sent_payload(payload).ok_or(ClientError::Unscanned)?;
+        Ok(())
+    }
+
     /// The next message. Safe to drop while it waits.
     pub(super) async fn next(&mut self) -> Result<Message, ClientError> {
         Ok(match self.stream.next().await.ok_or(ClientError::Closed)?? {
@@ -136,7 +143,7 @@ impl Frames {
 
     /// Leaves the namespace, then the close handshake (RFC 6455 section 7.1.2) to its end.
     pub(super) async fn hang_up(&mut self, session: &mut Session<'_>) -> Ran {
-        self.say("41").await?;
+        self.say(super::leave(session.client)).await?;
         self.stream.send(tungstenite::Message::Close(None)).await?;
         loop {
             let message = match self.next().await {

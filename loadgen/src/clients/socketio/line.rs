@@ -48,13 +48,13 @@ impl Line {
         Ok(Self { requests, socket, connection, answered: false })
     }
 
-    /// Asks once: a POST with a body, a GET without. The line comes back with the answer, another one if the
+    /// Asks once: a POST with a body, of which so much is payload, a GET without. The line comes back with the answer, another one if the
     /// server had closed it since its last answer (RFC 9112 section 9.3.1).
     pub(super) async fn ask(
         mut self,
         client: &Client,
         path: &str,
-        body: Option<Bytes>,
+        body: Option<(Bytes, u64)>,
     ) -> Result<(Self, Answer), ClientError> {
         let mut sent = self.send(client, path, body.clone()).await;
         if matches!(sent, Ok(None)) {
@@ -77,7 +77,7 @@ impl Line {
         &mut self,
         client: &Client,
         path: &str,
-        body: Option<Bytes>,
+        body: Option<(Bytes, u64)>,
     ) -> Result<Option<Answer>, ClientError> {
         if self.requests.ready().await.is_err() {
             return Ok(None);
@@ -86,12 +86,13 @@ impl Line {
             None => (Method::GET, Vec::new()),
             Some(_) => (Method::POST, posted(client)),
         };
-        let posts = body.is_some();
+        let posts = body.as_ref().map(|(_, payload)| *payload);
+        let body = body.map(|(body, _)| body);
         let fields = &client.plan().headers;
         let request = request::of(client, method, path, (fields, &own), Full::new(body.unwrap_or_default()))?;
         let response = self.requests.send_request(request).await;
         // A body that was cut off by the server's close is no message.
-        let claimed = !posts || self.socket.claim_sent().is_some();
+        let claimed = posts.is_none_or(|payload| self.socket.claim_sent_payload(payload).is_some());
         let response = match response {
             Ok(response) => response,
             Err(error) if self.answered && crossed(&error) => return Ok(None),

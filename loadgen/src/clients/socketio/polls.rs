@@ -27,8 +27,9 @@ pub(super) struct Polls<'a> {
     sid: String,
     gets: Turn<'a>,
     posts: Turn<'a>,
-    /// Packets that go out with the next POST.
+    /// Packets that go out with the next POST, and how much of them is payload.
     outbox: Vec<String>,
+    payload: u64,
 }
 
 impl<'a> Polls<'a> {
@@ -41,7 +42,7 @@ impl<'a> Polls<'a> {
             Ok(Packet::Open(open)) => {
                 let gets = Turn::Idle(line);
                 let sid = open.sid.clone();
-                Ok((Self { client, sid, gets, posts: Turn::Unopened, outbox: Vec::new() }, open))
+                Ok((Self { client, sid, gets, posts: Turn::Unopened, outbox: Vec::new(), payload: 0 }, open))
             }
             Ok(_) | Err(_) => {
                 line.close(client).await;
@@ -53,6 +54,12 @@ impl<'a> Polls<'a> {
     /// Posts a packet, with others that wait for the same turn.
     pub(super) fn say(&mut self, packet: &str) {
         self.outbox.push(packet.to_owned());
+    }
+
+    /// Posts a packet that says something as a member of a room.
+    pub(super) fn publish(&mut self, packet: String, payload: u64) {
+        self.outbox.push(packet);
+        self.payload += payload;
     }
 
     /// Asks for what is new, unless that is under way.
@@ -83,7 +90,8 @@ impl<'a> Polls<'a> {
             let body = self.outbox.join(&SEPARATOR.to_string());
             self.outbox.clear();
             let turn = std::mem::replace(&mut self.posts, Turn::Unopened);
-            self.posts = self.begin(turn, Some(body.into()));
+            let payload = std::mem::take(&mut self.payload);
+            self.posts = self.begin(turn, Some((body.into(), payload)));
         }
         tokio::select! {
             biased;
@@ -92,7 +100,7 @@ impl<'a> Polls<'a> {
         }
     }
 
-    fn begin(&mut self, turn: Turn<'a>, body: Option<Bytes>) -> Turn<'a> {
+    fn begin(&mut self, turn: Turn<'a>, body: Option<(Bytes, u64)>) -> Turn<'a> {
         let turn = if body.is_none() { std::mem::replace(&mut self.gets, Turn::Unopened) } else { turn };
         let client = self.client;
         let path = path(client, "polling", Some(&self.sid));

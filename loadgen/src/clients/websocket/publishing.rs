@@ -12,7 +12,7 @@ use super::{
         Ran,
         publishing::{Messages, begin},
     },
-    close,
+    close_with,
     frames::{Frames, Said},
     take,
 };
@@ -45,7 +45,14 @@ pub(super) async fn converse(
             Said::Message(_) | Said::Control => client.started().await,
         },
     };
-    let Some(t0_ns) = started else { return close(frames, client, socket).await };
+    // Answers that are still to come when the trial closes are in no count.
+    let rest = |frames: &Frames, said: &Said| match said {
+        Said::Message(_) if client.plan().workload == Workload::Uplink => {
+            socket.claim(0).map(drop).ok_or(ClientError::Unscanned)
+        }
+        said => take(client, socket, frames, said),
+    };
+    let Some(t0_ns) = started else { return close_with(frames, client, rest).await };
     let mut messages = Messages::new(client, t0_ns)?;
     loop {
         let due_ns = messages.due_ns();
@@ -70,7 +77,7 @@ pub(super) async fn converse(
             Said::Message(_) | Said::Control => take(client, socket, &frames, &said)?,
         }
     }
-    close(frames, client, socket).await
+    close_with(frames, client, rest).await
 }
 
 async fn publish(client: &Client, frames: &mut Frames, socket: &Socket, messages: &mut Messages) -> Ran {
