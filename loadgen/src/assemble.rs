@@ -54,6 +54,35 @@ pub struct Evidence {
     pub learned: Option<Lesson>,
     /// How many processes each side was.
     pub sizes: Sizes,
+    /// What all parts of the trial add up to.
+    pub totals: Totals,
+}
+
+/// What all parts of a trial add up to: the server's counters and both sides' cost are of all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many parts.
+    pub parts: usize,
+    /// Clients whose stream stood.
+    pub connected: u64,
+    /// Updates received in the window.
+    pub received_in_window: u64,
+    /// Bytes of the clients' sockets, from the first to the last: received and sent.
+    pub bytes: (u64, u64),
+}
+
+impl Totals {
+    /// Of the findings of all parts.
+    pub fn of(found: &[Found]) -> Self {
+        let mut totals = Self { parts: found.len(), ..Self::default() };
+        for found in found {
+            totals.connected += found.connected;
+            totals.received_in_window += found.recording.sums.counts.received_in_window;
+            totals.bytes.0 += found.books.received.socket_total();
+            totals.bytes.1 += found.books.sent.socket_total();
+        }
+        totals
+    }
 }
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -107,6 +136,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if variant.workload.clients_publish() {
         of_clients(&mut trial, variant, recording);
     }
+    trial.shared_server = evidence.totals.parts > 1;
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);
@@ -342,11 +372,14 @@ fn between(from: &Stats, to: &Stats, payload: u64) -> Both {
     )
 }
 
+/// Both processes are those of all parts: what they cost is divided by what all parts received.
 fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
-    let received = trial.updates.received_in_window as f64;
+    let received = evidence.totals.received_in_window as f64;
     let per_update = |value: f64| (received > 0.0).then(|| value / received);
+    let own = trial.updates.received_in_window as f64;
+    let per_own_update = |value: f64| (own > 0.0).then(|| value / own);
     let (Some(from), Some(to)) = (&evidence.marks.from, &evidence.marks.to) else { return };
-    let clients = trial.clients.connected.max(1) as f64;
+    let clients = evidence.totals.connected.max(1) as f64;
     let window_ns = (to.at_ns - from.at_ns) as f64;
     let process = |from: &Usage, to: &Usage, cores: &[u32], processes: u32| {
         let cpu_seconds = to.cpu_ns.saturating_sub(from.cpu_ns) as f64 / 1e9;
@@ -391,7 +424,7 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         loadgen.rss_per_client_bytes =
             fresh.map(|fresh| last.rss_bytes.saturating_sub(fresh.rss_bytes) as f64 / clients);
         loadgen.socket_calls_per_update =
-            if found.books.calls > 0 { per_update(found.books.calls as f64) } else { None };
+            if found.books.calls > 0 { per_own_update(found.books.calls as f64) } else { None };
         trial.loadgen = loadgen;
     }
 }
@@ -414,7 +447,7 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         because("loadgen.rss_per_client_bytes", why);
     }
     let [before, after] = evidence.marks.kernel;
-    match kernel_memory::growth(before, after, trial.clients.connected) {
+    match kernel_memory::growth(before, after, evidence.totals.connected) {
         Ok(memory) => trial.kernel_memory = Some(memory),
         Err(why) => because("kernel_memory", why),
     }

@@ -233,6 +233,10 @@ pub struct Trial {
     /// Socket options in force.
     #[serde(default)]
     pub sockets: Sockets,
+    /// Whether other variants ran at the same time against the one server (`workload.kind = "mixed"`): cost of both sides is then that
+    /// of all, by the updates and clients of all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_server: bool,
     /// Cost of the server process in the measure phase.
     pub server: Process,
     /// Cost of the load generator in the measure phase.

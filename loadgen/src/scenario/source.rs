@@ -15,6 +15,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("headers", include_str!("../../../scenarios/headers.toml")),
     ("encodings", include_str!("../../../scenarios/encodings.toml")),
     ("echo", include_str!("../../../scenarios/echo.toml")),
+    ("mixed", include_str!("../../../scenarios/mixed.toml")),
     ("ci", include_str!("../../../scenarios/ci.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),
     ("scale", include_str!("../../../scenarios/scale.toml")),

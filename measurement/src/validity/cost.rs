@@ -19,6 +19,20 @@ pub(super) fn server(findings: &mut Findings, trial: &Trial, evidence: &Evidence
             "It shares its core or needs more of them; a server that waits batches more and costs less for each update.",
         );
     }
+    if evidence.parts > 1 {
+        let (parts, clients) = (evidence.parts, evidence.all_clients);
+        findings.note(
+            "server.shared",
+            Class::Cost,
+            (
+                "Other variants ran at the same time against the one server.",
+                format!("{parts} variants, {clients} clients"),
+            ),
+            "1 variant",
+            "Cost and memory are those of whole processes, by the updates and clients of all variants; bytes and counts are the \
+             variant's own.",
+        );
+    }
     let Some((from, to)) = evidence.server_rss else { return };
     let growth = to.saturating_sub(from);
     if growth > GROWTH.1 && growth as f64 > GROWTH.0 * from as f64 {
