@@ -7,7 +7,7 @@ use measurement::{
     recorder::Recording,
     result::{
         Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
-        ScheduleReport, SlowReaders, Status, Steady, Trial,
+        ScheduleReport, SharedServer, SlowReaders, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };
@@ -83,6 +83,12 @@ impl Totals {
         }
         totals
     }
+
+    /// The same for the result; `None` of a trial with one part.
+    fn shared(&self) -> Option<SharedServer> {
+        let &Self { parts, connected: clients, received_in_window, bytes: _ } = self;
+        (parts > 1).then_some(SharedServer { variants: parts as u64, clients, received_in_window })
+    }
 }
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -136,7 +142,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
     if variant.workload.clients_publish() {
         of_clients(&mut trial, variant, recording);
     }
-    trial.shared_server = evidence.totals.parts > 1;
+    trial.shared_server = evidence.totals.shared();
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);

@@ -37,8 +37,6 @@ pub fn evidence(
         unknown_quotes: found.recording.sums.counts.unknown,
         loadgen_cores: known.cores.loadgen.len() as u64,
         server_retransmitted: stats.map_or(0, |stats| stats.identity.retransmitted),
-        parts: known.totals.parts as u64,
-        all_clients: known.totals.connected,
         peer: known.learned.as_ref().map(|lesson| lesson.evidence.clone()),
         machine: machine(known),
         slices_us: found.recording.sums.slices.medians_us(),

@@ -57,11 +57,9 @@ impl Plan {
     /// Which variants a trial runs at the same time, by their places: each alone, but all of a mix.
     pub fn together(&self) -> Vec<Range<usize>> {
         let all = self.variants.len();
-        if self.variants.iter().any(|variant| variant.mix.is_some()) {
-            vec![0..all]
-        } else {
-            (0..all).map(|place| place..place + 1).collect()
-        }
+        let is_mixed = self.variants.iter().any(|variant| variant.mix.is_some());
+        let each = if is_mixed { all.max(1) } else { 1 };
+        (0..all).step_by(each).map(|from| from..from + each).collect()
     }
 }
 

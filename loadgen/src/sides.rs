@@ -359,7 +359,8 @@ impl Server {
                 variant: variant.name.clone(),
                 cause: Box::new(cause),
             };
-            let target = Target::start(&self.program, &[variant], (&cores, None), None).await.map_err(failed)?;
+            let target =
+                Target::start(&self.program, &[variant], (&cores, None), None).await.map_err(failed)?;
             target.stop().await.map_err(failed)?;
         }
         Ok(())

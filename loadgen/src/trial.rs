@@ -135,7 +135,8 @@ async fn measure(
     let Some(window_ns) = window_ns else {
         let why = error.unwrap_or_else(|| "no window".to_owned());
         let parts = variants.iter().zip(&found);
-        let trial = |(variant, found)| without_window((variant, found), started_at, &why, (&last_stats, machine));
+        let trial =
+            |(variant, found)| without_window((variant, found), started_at, &why, (&last_stats, machine));
         return Ok(parts.map(trial).collect());
     };
     let after_exchanges = after_clock.map_or(0, |(_, exchanges)| exchanges);

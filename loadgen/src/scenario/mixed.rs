@@ -56,7 +56,8 @@ pub(super) fn resolve<'a>(
             expected: format!("at least {}, one for each transport", parts.len()),
             advice: String::new(),
         };
-        let span = file.load.clients.as_ref().map_or_else(|| parts[0].span.clone(), |given| given.span.clone());
+        let span =
+            file.load.clients.as_ref().map_or_else(|| parts[0].span.clone(), |given| given.span.clone());
         return Err(sources.error(problem, span, "this number"));
     }
     let drain = parts.iter().map(|part| part.variant.drain()).max().unwrap_or_default();
@@ -74,7 +75,8 @@ fn one_point<'a>(sources: &Sources, mut axes: impl Iterator<Item = &'a Axis>) ->
     let problem = Problem::Conflict {
         kind: "workload mixed".to_owned(),
         what: format!("a list of `{}`", axis.key),
-        advice: "its transports run at the same time: write one value, and a scenario for each other one".to_owned(),
+        advice: "its transports run at the same time: write one value, and a scenario for each other one"
+            .to_owned(),
     };
     Err(sources.error(problem, axis.span.clone(), "this list"))
 }
@@ -87,7 +89,10 @@ fn can_share(sources: &Sources, part: &Part<'_>) -> Result<(), ScenarioError> {
     } else if variant.options.http == Http::H3 {
         Some(("HTTP/3", "its connections are not those of the one port that a mix shares"))
     } else if variant.counted_by_server() {
-        Some(("`client = \"pooled\"`", "its bytes come from the server's counters, which are of all transports"))
+        Some((
+            "`client = \"pooled\"`",
+            "its bytes come from the server's counters, which are of all transports",
+        ))
     } else if variant.load.processes != Processes::Auto {
         Some(("`load.processes`", "the clients of a mix are threads of one process: leave it out"))
     } else {
@@ -119,7 +124,8 @@ fn alike(sources: &Sources, parts: &[Part<'_>]) -> Result<(), ScenarioError> {
         }),
         ("coalesce", |variant| {
             let time = variant.options.coalesce.map(|time| humantime::format_duration(time).to_string());
-            takes(variant, "coalesce").then(|| time.map_or("nothing".to_owned(), |time| format!("\"{time}\"")))
+            takes(variant, "coalesce")
+                .then(|| time.map_or("nothing".to_owned(), |time| format!("\"{time}\"")))
         }),
     ];
     for (key, read) in KEYS {
@@ -130,7 +136,8 @@ fn alike(sources: &Sources, parts: &[Part<'_>]) -> Result<(), ScenarioError> {
             "`{key} = {value}` of {} and `{key} = {unlike}` of {}",
             first.variant.name, other.variant.name
         );
-        let advice = format!("it has one server: give all the same, for example in [defaults], or leave `{key}` out");
+        let advice =
+            format!("it has one server: give all the same, for example in [defaults], or leave `{key}` out");
         let problem = Problem::Conflict { kind: "a mix".to_owned(), what, advice };
         let labels = [(other.span.clone(), "this one"), (first.span.clone(), "and this one")];
         return Err(sources.error_at(problem, &labels));

@@ -74,7 +74,8 @@ impl Reference {
         let address = hellos[0].address;
         // The port is taken: the others can start beside each other.
         let others: Vec<Vec<String>> = (1..count).map(|number| arguments(address, number)).collect();
-        for started in join_all(others.iter().map(|arguments| Member::start(program, arguments, home))).await {
+        for started in join_all(others.iter().map(|arguments| Member::start(program, arguments, home))).await
+        {
             let (member, hello) = started?;
             members.push(member);
             hellos.push(hello);

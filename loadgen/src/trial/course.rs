@@ -11,7 +11,10 @@ use measurement::{ledger::Phase, recorder::Frame};
 use ticker::clock;
 use tokio::time::sleep;
 
-use super::{Interruption, Setting, TICK, marks::{Mark, Marks}};
+use super::{
+    Interruption, Setting, TICK,
+    marks::{Mark, Marks},
+};
 use crate::{
     crew::{self, Crew, CrewError, Sizes},
     events::Event,

@@ -43,10 +43,6 @@ pub struct Evidence {
     pub exhausted: Exhausted,
     /// The whole machine in the window; `None` where the system does not tell.
     pub machine: Option<Machine>,
-    /// Variants that ran at the same time against the one server, this one with them.
-    pub parts: u64,
-    /// Clients of all of them.
-    pub all_clients: u64,
     /// What was learned of somebody else's feed.
     pub peer: Option<PeerEvidence>,
     /// Median delivery delay of the window's tenths, in microseconds.

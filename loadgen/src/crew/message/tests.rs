@@ -110,6 +110,7 @@ fn findings_that_were_carried_merge_like_those_that_were_not() {
             tapes: vec![tape],
             exhausted: Exhausted { ports: 1, ..Exhausted::default() },
             closes: [(1_000, 1), (1_006, first)].into(),
+            slow: Default::default(),
         }
     };
     // Two recordings are of one instant only if they are made of the same one.
