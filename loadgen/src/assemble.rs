@@ -7,7 +7,7 @@ use measurement::{
     recorder::Recording,
     result::{
         Bytes, Clients, Closing, Counted, Handshake, Layers, Process, Quic, QuicEnd, Requests,
-        ScheduleReport, SharedServer, SlowReaders, Status, Steady, Trial,
+        ScheduleReport, SlowReaders, Status, Steady, Trial,
     },
     validity::{self, Machine},
 };
@@ -21,7 +21,7 @@ use crate::{
     process::{Cores, Usage},
     socket::Books,
     target::stats::Stats,
-    trial::{Mark, Marks},
+    trial::{Mark, Marks, Totals},
     worker::Found,
 };
 
@@ -56,39 +56,6 @@ pub struct Evidence {
     pub sizes: Sizes,
     /// What all parts of the trial add up to.
     pub totals: Totals,
-}
-
-/// What all parts of a trial add up to: the server's counters and both sides' cost are of all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// How many parts.
-    pub parts: usize,
-    /// Clients whose stream stood.
-    pub connected: u64,
-    /// Updates received in the window.
-    pub received_in_window: u64,
-    /// Bytes of the clients' sockets, from the first to the last: received and sent.
-    pub bytes: (u64, u64),
-}
-
-impl Totals {
-    /// Of the findings of all parts.
-    pub fn of(found: &[Found]) -> Self {
-        let mut totals = Self { parts: found.len(), ..Self::default() };
-        for found in found {
-            totals.connected += found.connected;
-            totals.received_in_window += found.recording.sums.counts.received_in_window;
-            totals.bytes.0 += found.books.received.socket_total();
-            totals.bytes.1 += found.books.sent.socket_total();
-        }
-        totals
-    }
-
-    /// The same for the result; `None` of a trial with one part.
-    fn shared(&self) -> Option<SharedServer> {
-        let &Self { parts, connected: clients, received_in_window, bytes: _ } = self;
-        (parts > 1).then_some(SharedServer { variants: parts as u64, clients, received_in_window })
-    }
 }
 
 /// RFC 3339 in UTC, to the millisecond.

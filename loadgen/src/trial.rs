@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    assemble::{self, Evidence, Totals},
+    assemble::{self, Evidence},
     counters::Counters,
     crew::{CrewError, Sizes},
     events::Listener,
@@ -23,9 +23,11 @@ use crate::{
 
 mod course;
 mod marks;
+mod totals;
 
 use course::Course;
 pub use marks::{Clocks, Mark, Marks};
+pub use totals::Totals;
 
 /// How often an end is looked for that can come at any time.
 const TICK: Duration = Duration::from_millis(20);
@@ -91,30 +93,19 @@ async fn measure(
     let mut target = started.map_err(|error| error.to_string())?;
     let (before_clock, exchanges) = match target.exchange().await {
         Ok(exchange) => exchange,
-        Err(error) => {
-            let _ = target.stop().await;
-            return Err(error.to_string());
-        }
+        Err(error) => return Err(given_up(target, error.to_string()).await),
     };
     let before = target.usage();
     let ipv6 = target.endpoint().address.is_ipv6();
-    let syscalls = target.syscalls();
+    let mut marks = Marks::counting(target.syscalls());
     let machine = Counters::now();
     let sizes = Sizes::together(&all, &machine::limits());
     let network = match Network::start(first, wire, &target.endpoint(), &setting.cores.loadgen) {
         Ok(network) => network,
-        Err(error) => {
-            let _ = target.stop().await;
-            return Err(no_network(&error));
-        }
+        Err(error) => return Err(given_up(target, no_network(&error)).await),
     };
     let course = Course::start(variants, setting, (&target, network), &sizes).await;
     let mut course = course.map_err(|error| error.to_string())?;
-    let (syscalls, uncounted) = match syscalls {
-        Ok(syscalls) => (Some(syscalls), None),
-        Err(why) => (None, Some(why.to_string())),
-    };
-    let mut marks = Marks { syscalls, uncounted, ..Marks::default() };
     let ended = course.phases(&mut target, setting, &mut marks).await;
     if let Err(Interruption::Crew(error)) = ended {
         return Err(error.to_string());
@@ -194,6 +185,12 @@ fn learn(
     let (variant, peer, found) =
         parts.find_map(|(variant, found)| Some((variant, variant.peer.as_ref()?, found)))?;
     Some(peers::learn(variant, peer, found, clocks, window.clone()))
+}
+
+/// Stops a server that nobody will connect to, and passes on why.
+async fn given_up(target: Target, why: String) -> String {
+    let _ = target.stop().await;
+    why
 }
 
 fn no_network(error: &std::io::Error) -> String {

@@ -121,7 +121,7 @@ async fn all_transports_run_at_the_same_time_and_nothing_is_lost_between_them() 
         assert!(
             trials.iter().all(|trial| trial.server == trials[0].server && trial.server.cpu_seconds.is_some())
         );
-        let received = trials.iter().map(|trial| trial.updates.received_in_window).sum();
+        let received: u64 = trials.iter().map(|trial| trial.updates.received_in_window).sum();
         assert!(trials.iter().all(|trial| trial.shared_server.unwrap().received_in_window == received));
         assert!(trials.iter().all(|trial| trial.started_at == trials[0].started_at));
         found.push(rows);

@@ -9,7 +9,7 @@ use crate::{
     kernel_memory::Reading,
     network::Network,
     process::Usage,
-    syscalls::Syscalls,
+    syscalls::{Syscalls, Uncounted},
     target::{Target, stats::Stats},
 };
 
@@ -42,6 +42,16 @@ pub struct Marks {
     pub from: Option<Mark>,
     /// At its end.
     pub to: Option<Mark>,
+}
+
+impl Marks {
+    /// No readings yet, but of the system calls, if they can be counted.
+    pub(super) fn counting(syscalls: Result<Syscalls, Uncounted>) -> Self {
+        match syscalls {
+            Ok(syscalls) => Self { syscalls: Some(syscalls), ..Self::default() },
+            Err(why) => Self { uncounted: Some(why.to_string()), ..Self::default() },
+        }
+    }
 }
 
 /// One set of readings.
