@@ -21,7 +21,7 @@ use crate::{
     process::{Cores, Usage},
     socket::Books,
     target::stats::Stats,
-    trial::{Mark, Marks},
+    trial::{Mark, Marks, Totals},
     worker::{Found, PageTimes},
 };
 
@@ -59,6 +59,8 @@ pub struct Evidence {
     pub learned: Option<Lesson>,
     /// How many processes each side was.
     pub sizes: Sizes,
+    /// What all parts of the trial add up to.
+    pub totals: Totals,
 }
 
 /// RFC 3339 in UTC, to the millisecond.
@@ -121,6 +123,7 @@ pub fn trial(variant: &VariantPlan, started_at: String, found: &Found, evidence:
             .unavailable
             .insert("publisher_lag".to_owned(), "the members publish, see action_lag".to_owned());
     }
+    trial.shared_server = evidence.totals.shared();
     trial.closing = closing(found);
     trial.slow_readers = slow_readers(found, evidence.last_stats.as_ref());
     cost(&mut trial, found, evidence);
@@ -382,11 +385,14 @@ fn between(from: &Stats, to: &Stats, payload: u64) -> Both {
     )
 }
 
+/// Both processes are those of all parts: what they cost is divided by what all parts received.
 fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
-    let received = trial.updates.received_in_window as f64;
+    let received = evidence.totals.received_in_window as f64;
     let per_update = |value: f64| (received > 0.0).then(|| value / received);
+    let own = trial.updates.received_in_window as f64;
+    let per_own_update = |value: f64| (own > 0.0).then(|| value / own);
     let (Some(from), Some(to)) = (&evidence.marks.from, &evidence.marks.to) else { return };
-    let clients = trial.clients.connected.max(1) as f64;
+    let clients = evidence.totals.connected.max(1) as f64;
     let window_ns = (to.at_ns - from.at_ns) as f64;
     let process = |from: &Usage, to: &Usage, cores: &[u32], processes: u32| {
         let cpu_seconds = to.cpu_ns.saturating_sub(from.cpu_ns) as f64 / 1e9;
@@ -429,7 +435,7 @@ fn cost(trial: &mut Trial, found: &Found, evidence: &Evidence) {
         loadgen.rss_per_client_bytes =
             fresh.map(|fresh| last.rss_bytes.saturating_sub(fresh.rss_bytes) as f64 / clients);
         loadgen.socket_calls_per_update =
-            if found.books.calls > 0 { per_update(found.books.calls as f64) } else { None };
+            if found.books.calls > 0 { per_own_update(found.books.calls as f64) } else { None };
         trial.loadgen = loadgen;
     }
 }
@@ -456,7 +462,7 @@ fn explain_nulls(trial: &mut Trial, evidence: &Evidence) {
         because("loadgen.rss_per_client_bytes", why);
     }
     let [before, after] = evidence.marks.kernel;
-    match kernel_memory::growth(before, after, trial.clients.connected) {
+    match kernel_memory::growth(before, after, evidence.totals.connected) {
         Ok(memory) => trial.kernel_memory = Some(memory),
         Err(why) => because("kernel_memory", why),
     }

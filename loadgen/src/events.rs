@@ -20,10 +20,10 @@ pub enum Event<'a> {
     },
     /// A trial begins.
     Trial {
-        /// Position in the run, from 0.
+        /// Position in the run, from 0; of the first, where several variants share it.
         order: u32,
-        /// Its variant.
-        variant: &'a VariantPlan,
+        /// Its variants, which run at the same time; most trials have one.
+        variants: &'a [Arc<VariantPlan>],
         /// Its place among pairs, where two sides are run.
         pair: Option<InPair>,
     },
@@ -40,7 +40,7 @@ pub enum Event<'a> {
         /// What the workers show of themselves; delays and bytes only to those who watch.
         workers: &'a [Arc<Live>],
     },
-    /// A trial ended.
+    /// A trial ended, for one of its variants.
     Ended {
         /// Its variant.
         variant: &'a VariantPlan,
@@ -49,6 +49,11 @@ pub enum Event<'a> {
     },
     /// The user asked to stop.
     Stopping,
+}
+
+/// What a trial of these variants is called.
+pub fn name(variants: &[Arc<VariantPlan>]) -> String {
+    variants.iter().map(|variant| variant.name.as_str()).collect::<Vec<_>>().join(" + ")
 }
 
 /// Where a trial stands among the pairs of two sides.

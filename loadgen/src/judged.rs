@@ -20,8 +20,8 @@ pub fn evidence(
     let whole = known.error.is_none() && !variant.counted_by_server();
     // QUIC has an account of its own, in the trial's bytes.
     let ends = stats.filter(|_| whole && books.quic.is_none()).map(|stats| Ends {
-        down: (stats.bytes.written, books.received.socket_total()),
-        up: (books.sent.socket_total(), stats.bytes.read),
+        down: (stats.bytes.written, known.totals.bytes.0),
+        up: (known.totals.bytes.1, stats.bytes.read),
     });
     let rss = |mark: &Option<crate::trial::Mark>| Some(mark.as_ref()?.server.as_ref()?.rss_bytes);
     validity::Evidence {

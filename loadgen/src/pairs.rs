@@ -83,7 +83,7 @@ impl Pairs {
         stop: &CancellationToken,
         listener: &mut dyn Listener,
     ) -> Result<[RunResult; 2], FolderError> {
-        let turns = turns::pairs(self.plan.variants.len(), self.plan.trials, self.seed);
+        let turns = turns::pairs(self.plan.together().len(), self.plan.trials, self.seed);
         let mut folders = [Folder::within(folder, NAMES[0])?, Folder::within(folder, NAMES[1])?];
         let id = self.id();
         let conditions = machine::manifest(&self.plan);

@@ -2,7 +2,7 @@
 //!
 //! `scenario` makes a [`Plan`] from a file; the runner takes it from there and never sees the file's types.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use measurement::{claim::Claim, gate::Gate, recorder::Phases};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub use options::{
 };
 use peer::Peer;
 pub use workload::Workload;
-use workload::{SlowReaders, Storm};
+use workload::{Mix, SlowReaders, Storm};
 
 /// A run: every variant, `trials` times each.
 #[derive(Clone, Debug, Serialize)]
@@ -51,6 +51,16 @@ pub struct Plan {
     /// Published figures to be held against the measured ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
+}
+
+impl Plan {
+    /// Which variants a trial runs at the same time, by their places: each alone, but all of a mix.
+    pub fn together(&self) -> Vec<Range<usize>> {
+        let all = self.variants.len();
+        let is_mixed = self.variants.iter().any(|variant| variant.mix.is_some());
+        let each = if is_mixed { all.max(1) } else { 1 };
+        (0..all).step_by(each).map(|from| from..from + each).collect()
+    }
 }
 
 /// One row of the comparison.
@@ -87,6 +97,9 @@ pub struct VariantPlan {
     /// Some clients do not keep up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<SlowReaders>,
+    /// Other transports run at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
     /// How clients come and how long they stay.
     pub load: Load,
     /// The name of the header profile: `minimal`, `browser`, `authenticated` or `own`.
@@ -141,11 +154,17 @@ impl VariantPlan {
     pub fn drain(&self) -> Duration {
         let begins = self.phases().map_or(0, |phases| phases.period_ns);
         let link = self.link.as_ref().map_or(Duration::ZERO, Link::drain);
-        crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins) + link
+        let own = crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins) + link;
+        own.max(self.mix.map_or(Duration::ZERO, |mix| mix.drain))
+    }
+
+    /// Clients that are there at the same time, those of other transports included.
+    pub fn all_clients(&self) -> u32 {
+        self.mix.map_or(self.load.clients, |mix| mix.clients)
     }
 
     /// The measure phase, in nanoseconds after t0.
-    pub fn window_ns(&self) -> std::ops::Range<u64> {
+    pub fn window_ns(&self) -> Range<u64> {
         let from = self.load.warmup.as_nanos() as u64;
         from..from + self.load.measure.as_nanos() as u64
     }

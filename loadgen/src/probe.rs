@@ -100,7 +100,7 @@ pub async fn probe(question: &Question) -> Result<Probed, ProbeError> {
     let variant = plan.variants.into_iter().next().map(Arc::new);
     let Some(variant) = variant else { return Err(silent(question, None)) };
     let cores = Cores::split(&process::allowed_cores());
-    let target = Target::start(&Program::loadgen(""), &variant, (&cores, None), None).await?;
+    let target = Target::start(&Program::loadgen(""), &[&variant], (&cores, None), None).await?;
     let (samples, error) = listen(&variant, &target, question.patience).await?;
     target.stop().await?;
     if samples.is_empty() {

@@ -1,12 +1,12 @@
 //! Shows events to a person: a bar on a terminal, plain lines elsewhere, nothing when asked to be quiet.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use measurement::result::{Severity, Status, Trial};
 
 use crate::{
-    events::{Event, InPair, Listener},
+    events::{self, Event, InPair, Listener},
     plan::VariantPlan,
 };
 
@@ -57,6 +57,8 @@ struct Whole {
     seconds: f64,
     order: u32,
     name: String,
+    /// Whether several variants share the trial.
+    is_mixed: bool,
 }
 
 impl Whole {
@@ -64,18 +66,27 @@ impl Whole {
         (self.trials, self.seconds) = (trials, seconds);
     }
 
-    fn trial(&mut self, order: u32, variant: &VariantPlan, pair: Option<InPair>) {
-        self.order = order;
+    fn trial(&mut self, order: u32, variants: &[Arc<VariantPlan>], pair: Option<InPair>) {
+        (self.order, self.is_mixed) = (order, variants.len() > 1);
+        let name = events::name(variants);
         self.name = match pair {
-            None => variant.name.clone(),
-            Some(InPair { pair, pairs, side }) => {
-                format!("pair {} of {pairs}, {side}: {}", pair + 1, variant.name)
-            }
+            None => name,
+            Some(InPair { pair, pairs, side }) => format!("pair {} of {pairs}, {side}: {name}", pair + 1),
         };
     }
 
     fn heading(&self) -> String {
         format!("[{}/{}] {}", self.order + 1, self.trials, self.name)
+    }
+
+    /// How a variant's part of the trial ended.
+    fn ended(&self, variant: &VariantPlan, trial: &Trial) -> String {
+        let heading = self.heading();
+        if self.is_mixed {
+            format!("{heading}: {}: {}", variant.name, outcome(trial))
+        } else {
+            format!("{heading}: {}", outcome(trial))
+        }
     }
 }
 
@@ -92,9 +103,9 @@ impl Listener for Lines {
                 self.whole.started(*trials, *seconds);
                 say(&format!("{trials} trials, about {}, into {}", rounded(*seconds), folder.display()));
             }
-            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
+            Event::Trial { order, variants, pair } => self.whole.trial(*order, variants, *pair),
             Event::Progress { .. } => {}
-            Event::Ended { trial, .. } => say(&format!("{}: {}", self.whole.heading(), outcome(trial))),
+            Event::Ended { variant, trial } => say(&self.whole.ended(variant, trial)),
             Event::Stopping => say(STOPPING),
         }
     }
@@ -123,7 +134,7 @@ impl Listener for Bar {
                 ));
                 self.bar = Some(bar);
             }
-            Event::Trial { order, variant, pair } => self.whole.trial(*order, variant, *pair),
+            Event::Trial { order, variants, pair } => self.whole.trial(*order, variants, *pair),
             Event::Progress { phase, seconds, connected, delivered, workers: _ } => {
                 self.on_bar(|bar, heading| {
                     let phase = phase.name();
@@ -132,13 +143,16 @@ impl Listener for Bar {
                     ));
                 });
             }
-            Event::Ended { trial, .. } => self.on_bar(|bar, heading| {
-                bar.println(format!("{heading}: {}", outcome(trial)));
-                bar.inc(1);
-                if bar.length() == Some(bar.position()) {
-                    bar.finish_and_clear();
-                }
-            }),
+            Event::Ended { variant, trial } => {
+                let line = self.whole.ended(variant, trial);
+                self.on_bar(|bar, _| {
+                    bar.println(line);
+                    bar.inc(1);
+                    if bar.length() == Some(bar.position()) {
+                        bar.finish_and_clear();
+                    }
+                });
+            }
             Event::Stopping => self.on_bar(|bar, _| bar.println(STOPPING)),
         }
     }

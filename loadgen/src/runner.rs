@@ -74,7 +74,7 @@ pub async fn run(
     let Orders { program, base, command, manifest, stop } = orders;
     let path = folder.path().to_owned();
     let shared = Shared { base, folder: &path, command: &command, stop: &stop };
-    let turns = turns::blocks(plan.variants.len(), plan.trials, plan.seed);
+    let turns = turns::blocks(plan.together().len(), plan.trials, plan.seed);
     let [result] =
         run_sides([Side { name: "", plan, program, manifest, folder }], &turns, &shared, listener).await?;
     Ok(result)
@@ -89,7 +89,10 @@ pub async fn run_sides<const N: usize>(
 ) -> Result<[RunResult; N], FolderError> {
     let cores = Cores::split(&process::allowed_cores());
     let seconds: f64 = sides.iter().map(|side| Estimate::of(side.plan).total.as_secs_f64()).sum();
-    listener.event(&Event::Started { trials: turns.len() as u32, seconds, folder: shared.folder });
+    let together = sides.each_ref().map(|side| side.plan.together());
+    let of = |turn: &Turn| together[turn.side][turn.group].clone();
+    let trials: usize = turns.iter().map(|turn| of(turn).len()).sum();
+    listener.event(&Event::Started { trials: trials as u32, seconds, folder: shared.folder });
     // The trial's main thread stays off the server's core too; workers pin themselves to one each.
     let _ = process::pin_thread(&cores.loadgen);
     let pairs = turns.iter().map(|turn| turn.block + 1).max().unwrap_or(0);
@@ -97,22 +100,25 @@ pub async fn run_sides<const N: usize>(
     let mut places = 0..N;
     let mut began = sides.map(|side| {
         let place = places.next();
-        let own = turns.iter().filter(|turn| Some(turn.side) == place).map(|turn| turn.variant);
+        let own = turns.iter().filter(|turn| Some(turn.side) == place).flat_map(of);
         Began::new(side, shared.command, &cores, own)
     });
     for side in &mut began {
         side.folder.begin(&side.head)?;
     }
     let mut floors = Floors::default();
-    for (order, turn) in turns.iter().enumerate() {
+    let mut order = 0;
+    for turn in turns {
         if shared.stop.is_cancelled() {
             break;
         }
         let side = &mut began[turn.side];
-        let clients = side.variants[turn.variant].load.clients;
+        let range = of(turn);
+        let variants = side.variants[range.clone()].to_vec();
+        let clients = variants.iter().map(|variant| variant.load.clients).sum();
         floors = prepared(floors, clients, &cores).await;
         let pair = (N > 1).then_some(InPair { pair: turn.block, pairs, side: side.name });
-        listener.event(&Event::Trial { order: order as u32, variant: &side.variants[turn.variant], pair });
+        listener.event(&Event::Trial { order: order as u32, variants: &variants, pair });
         let mut setting = Setting {
             program: side.program,
             seed: side.plan.seed,
@@ -122,10 +128,12 @@ pub async fn run_sides<const N: usize>(
             folder: Some(&side.path),
             listener: &mut *listener,
         };
-        let found = trial::run(&side.variants[turn.variant], &mut setting).await;
-        let mut found = Trial { order: order as u64, ..found };
-        floors.judge(clients, &mut found);
-        side.take(turn.variant, found, listener)?;
+        for (place, found) in range.zip(trial::run(&variants, &mut setting).await) {
+            let mut found = Trial { order, ..found };
+            order += 1;
+            floors.judge(clients, &mut found);
+            side.take(place, found, listener)?;
+        }
     }
     let stopped = shared.stop.is_cancelled();
     let results: Vec<RunResult> =
@@ -243,6 +251,7 @@ mod tests {
             link: None,
             storm: None,
             slow: None,
+            mix: None,
             load: crate::plan::Load {
                 clients: 1,
                 symbols_per_client: u32::MAX,

@@ -60,6 +60,13 @@ pub enum SideError {
         "of a server at a url the feed is learned, of our own it is known: give two urls or two programs"
     ))]
     Unlike,
+    /// A server of somebody else's for a mix.
+    #[error("--{side} is a url, and the scenario's transports share one server")]
+    #[diagnostic(help("workload.kind = \"mixed\" is for the reference server: give a program of ours"))]
+    Together {
+        /// Which side.
+        side: &'static str,
+    },
     /// `{port}` for a server of ours.
     #[error("--{side} has {{port}}, but the scenario's transports have no url for it")]
     #[diagnostic(help("write url = \"…:{{port}}/…\" in the scenario (docs/servers-of-others.md)"))]
@@ -170,6 +177,9 @@ fn read(side: &'static str, text: &str, plan: &Plan) -> Result<Written, SideErro
         return Err(SideError::Mixed { ours: ours.name.clone(), theirs: theirs.name.clone() });
     }
     if text.contains("://") && !text.contains(char::is_whitespace) {
+        if plan.variants.iter().any(|variant| variant.mix.is_some()) {
+            return Err(SideError::Together { side });
+        }
         return address(side, text);
     }
     let words = scenario::words(text).filter(|words| words.first().is_some_and(|word| !word.is_empty()));
@@ -349,7 +359,8 @@ impl Server {
                 variant: variant.name.clone(),
                 cause: Box::new(cause),
             };
-            let target = Target::start(&self.program, variant, (&cores, None), None).await.map_err(failed)?;
+            let target =
+                Target::start(&self.program, &[variant], (&cores, None), None).await.map_err(failed)?;
             target.stop().await.map_err(failed)?;
         }
         Ok(())

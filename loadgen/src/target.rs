@@ -73,19 +73,23 @@ pub enum Target {
 }
 
 impl Target {
-    /// Starts or finds the server of a variant and waits until it is ready.
+    /// Starts or finds the server of variants that run at the same time and waits until it is ready. Somebody else's has one
+    /// at a time.
     ///
     /// `program` is the one that serves where the server is ours, in a network of its own if it is given a `home`; what a server of somebody else's prints goes
     /// into a file in `folder`.
     pub async fn start(
         program: &Program,
-        variant: &VariantPlan,
+        variants: &[&VariantPlan],
         (cores, home): (&Cores, Option<Home>),
         folder: Option<&Path>,
     ) -> Result<Self, TargetError> {
-        match &variant.peer {
-            None => Ok(Self::Reference(Box::new(Reference::start(program, variant, (cores, home)).await?))),
-            Some(peer) => Ok(Self::Peer(Box::new(PeerServer::start(variant, peer, cores, folder).await?))),
+        let theirs = variants.iter().find_map(|variant| Some((variant, variant.peer.as_ref()?)));
+        match theirs {
+            None => Ok(Self::Reference(Box::new(Reference::start(program, variants, (cores, home)).await?))),
+            Some((variant, peer)) => {
+                Ok(Self::Peer(Box::new(PeerServer::start(variant, peer, cores, folder).await?)))
+            }
         }
     }
 

@@ -60,7 +60,11 @@ async fn run(variant: &VariantPlan) -> Trial {
         listener: &mut Silent,
     };
     let variant = Arc::new(variant.clone());
-    tokio::time::timeout(LIMIT, trial::run(&variant, &mut setting)).await.expect("the trial is bounded")
+    tokio::time::timeout(LIMIT, trial::run(&[variant], &mut setting))
+        .await
+        .expect("the trial is bounded")
+        .pop()
+        .unwrap()
 }
 
 /// Runs every variant, and holds it against what is true of all clients.

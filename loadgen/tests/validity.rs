@@ -323,7 +323,8 @@ async fn a_server_that_refuses_clients_is_named() {
         folder: None,
         listener: &mut Silent,
     };
-    let trial = trial::run(&std::sync::Arc::new(plan.variants[0].clone()), &mut setting).await;
+    let variants = [std::sync::Arc::new(plan.variants[0].clone())];
+    let trial = trial::run(&variants, &mut setting).await.pop().unwrap();
     assert_eq!(trial.status, Status::Failed, "{:?}", trial.error);
     assert_eq!(finding(&trial, "server.refused").severity, Severity::Invalid);
     let missing = finding(&trial, "clients.missing");

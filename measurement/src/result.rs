@@ -16,6 +16,7 @@ mod closing;
 mod findings;
 mod link;
 mod memory;
+mod shared;
 mod sockets;
 mod staleness;
 
@@ -24,6 +25,7 @@ pub use closing::Closing;
 pub use findings::{Class, Classes, Finding, Severity, Validity, Verdict};
 pub use link::LinkModel;
 pub use memory::{KernelMemory, ServerMemory};
+pub use shared::SharedServer;
 pub use sockets::{SocketOptions, Sockets};
 pub use staleness::{Age, Mean, PerSymbol, TimeWeighted, VersionLag, WholeScreen};
 
@@ -233,6 +235,9 @@ pub struct Trial {
     /// Socket options in force.
     #[serde(default)]
     pub sockets: Sockets,
+    /// Variants that ran at the same time against one server; null of one that had it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_server: Option<SharedServer>,
     /// Cost of the server process in the measure phase.
     pub server: Process,
     /// Cost of the load generator in the measure phase.

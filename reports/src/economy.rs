@@ -145,10 +145,10 @@ pub(crate) fn cut_off(result: &RunResult) -> Option<CutOff> {
     Some(CutOff { sentence, clients, rows: asking.iter().map(row).collect() })
 }
 
-/// Of the whole server: its publisher and everything else is shared among the requests.
+/// Of the whole server: its publisher and everything else is shared among the requests; `None` where others used it, too.
 fn cpu_per_request(variant: &Variant) -> Option<f64> {
     let of = |trial: &Trial| {
-        let sent = trial.requests?.sent;
+        let sent = trial.requests.filter(|_| trial.shared_server.is_none())?.sent;
         let cpu_s = trial.server.cpu_seconds.filter(|cpu_s| *cpu_s > 0.0)?;
         (sent > 0).then_some(cpu_s / sent as f64)
     };

@@ -13,7 +13,7 @@ use super::{
     request,
 };
 use crate::{
-    plan::{Carrier, Compression, Http, HttpClient, Pace, PollMode, TransportOptions, Workload},
+    plan::{Carrier, Compression, Http, HttpClient, Pace, PollMode, TransportOptions, VariantPlan, Workload},
     scenario::headers::Initiator,
     worker::{Client, Job},
 };
@@ -183,6 +183,7 @@ async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, f
     if client.before.get() > 1 {
         planned_ns += away_ns;
     }
+    let mut answered_ns = answer.done_ns;
     loop {
         // A poll that is due while the one before is under way is sent late, never skipped.
         let late = clock::now_ns() > planned_ns;
@@ -191,14 +192,22 @@ async fn converse(client: &Client, stands: &mut bool, exchange: &mut Exchange, f
             () = client.closing() => return Ok(()),
             () = client.worker.pacer.at(planned_ns) => {}
         }
-        client.worker.recorder.borrow_mut().action(planned_ns, clock::now_ns(), late);
+        let free_ns = free_ns(client.plan(), planned_ns, answered_ns);
+        client.worker.recorder.borrow_mut().action(free_ns, clock::now_ns(), late);
         let path = self::path(client, cursor.as_deref());
         let question = Question { path: &path, conditional: options.conditional, opening: false };
         let answer = exchange.ask(client, &question).await?;
         cursor = answer.cursor.or(cursor);
+        answered_ns = answer.done_ns;
         client.worker.recorder.borrow_mut().request(planned_ns, answer.done_ns, answer.updates);
         planned_ns = next_ns(options.pace, planned_ns, answer.done_ns, period_ns);
     }
+}
+
+/// The instant that the generator's own lag counts from. Over an emulated network an answer may take longer than the interval: a
+/// poll that waits for it is late by the network, not by the generator.
+fn free_ns(plan: &VariantPlan, planned_ns: u64, answered_ns: u64) -> u64 {
+    if plan.link.is_some() { planned_ns.max(answered_ns) } else { planned_ns }
 }
 
 /// When the next poll is due: on the timetable whatever the answer took, or a period after the answer.

@@ -17,7 +17,7 @@ const BEYOND_FOR_EACH: Duration = Duration::from_millis(1);
 /// Feed settings that no server would take.
 pub fn frame(variant: &VariantPlan) -> Result<Frame, FeedError> {
     let window = variant.window_ns();
-    let drain = variant.drain() + BEYOND + BEYOND_FOR_EACH * variant.load.clients;
+    let drain = variant.drain() + BEYOND + BEYOND_FOR_EACH * variant.all_clients();
     let table = match variant.heard() {
         None => Timetable::new(&variant.feed, window.end + drain.as_nanos() as u64)?,
         Some(_) => Timetable::heard([], 0),

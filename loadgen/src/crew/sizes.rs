@@ -51,6 +51,18 @@ impl Sizes {
         }
     }
 
+    /// What variants take that run at the same time: the clients of several are threads, and one process serves them.
+    pub fn together(variants: &[&VariantPlan], limits: &Limits) -> Self {
+        match variants {
+            [one] => Self::of(one, limits),
+            [first, ..] => {
+                let sockets = variants.iter().map(|variant| u64::from(variant.connections())).sum();
+                Self { generators: 0, servers: 1, sources: sources(first, sockets, limits.ports) }
+            }
+            [] => Self { generators: 0, servers: 1, sources: 1 },
+        }
+    }
+
     /// Most connections that one process of either side holds, of `sockets` in all.
     pub fn most_of_one(&self, sockets: u64) -> u64 {
         let generators = u64::from(self.generators.max(1));

@@ -45,6 +45,7 @@ fn desk() -> Desk {
         link: None,
         storm: None,
         slow: None,
+        mix: None,
         load,
         header_profile: "minimal".to_owned(),
         headers: Vec::new(),

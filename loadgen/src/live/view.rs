@@ -8,7 +8,7 @@ use measurement::{
     result::{Severity, Status, Trial},
 };
 
-use crate::events::Event;
+use crate::events::{self, Event};
 
 /// Seconds that the line of delays goes back.
 const LONGEST_LINE: usize = 120;
@@ -74,8 +74,9 @@ impl View {
             Event::Started { trials, seconds, folder: _ } => {
                 (self.trials, self.planned_s, self.started_ns) = (*trials, *seconds, now_ns);
             }
-            Event::Trial { order, variant, pair: _ } => {
-                let (name, asked) = (variant.name.clone(), variant.load.clients);
+            Event::Trial { order, variants, pair: _ } => {
+                let name = events::name(variants);
+                let asked = variants.iter().map(|variant| variant.load.clients).sum();
                 self.current = Current { order: *order, name, asked, ..Current::default() };
                 self.current.second.0 = now_ns;
             }

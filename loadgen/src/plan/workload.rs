@@ -104,6 +104,18 @@ pub struct Storm {
     pub jitter: Duration,
 }
 
+/// All transports of the scenario at the same time, of which a variant is one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mix {
+    /// The variant's share of the clients.
+    pub share: f64,
+    /// Clients of all transports.
+    pub clients: u32,
+    /// The longest drain of all transports: they end together.
+    #[serde(with = "super::micros")]
+    pub drain: Duration,
+}
+
 /// Clients that do not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlowReaders {

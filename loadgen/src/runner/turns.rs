@@ -11,28 +11,28 @@ const STREAM_COINS: u64 = 1 << 40;
 pub struct Turn {
     /// Its block, from 0: each holds every variant once, of every side.
     pub block: u32,
-    /// Its variant's place in the plan.
-    pub variant: usize,
+    /// The place of its variants in [`Plan::together`](crate::plan::Plan::together).
+    pub group: usize,
     /// Its side's place.
     pub side: usize,
 }
 
-/// Blocks of one side: each holds every variant once, shuffled.
-pub fn blocks(variants: usize, blocks: u32, seed: u64) -> Vec<Turn> {
-    let block = |block| shuffled(variants, block, seed).into_iter();
+/// Blocks of one side: each holds every variant once, shuffled; those that run at the same time are one group.
+pub fn blocks(groups: usize, blocks: u32, seed: u64) -> Vec<Turn> {
+    let block = |block| shuffled(groups, block, seed).into_iter();
     (0..blocks)
-        .flat_map(|number| block(number).map(move |variant| Turn { block: number, variant, side: 0 }))
+        .flat_map(|number| block(number).map(move |group| Turn { block: number, group, side: 0 }))
         .collect()
 }
 
 /// Blocks of two sides: the variants shuffled, each run by both sides one after the other, so that as little time as
 /// can be lies between the two. Which side is first is a coin's fall, one for each block ([`first_sides`]).
-pub fn pairs(variants: usize, pairs: u32, seed: u64) -> Vec<Turn> {
+pub fn pairs(groups: usize, pairs: u32, seed: u64) -> Vec<Turn> {
     let first = first_sides(pairs, seed);
     let mut turns = Vec::new();
     for (block, first) in (0..pairs).zip(first) {
-        for variant in shuffled(variants, block, seed) {
-            turns.extend([first, 1 - first].map(|side| Turn { block, variant, side }));
+        for group in shuffled(groups, block, seed) {
+            turns.extend([first, 1 - first].map(|side| Turn { block, group, side }));
         }
     }
     turns
@@ -43,8 +43,8 @@ pub fn first_sides(pairs: u32, seed: u64) -> Vec<usize> {
     (0..u64::from(pairs)).map(|pair| random::below(seed, STREAM_COINS, pair, 2) as usize).collect()
 }
 
-fn shuffled(variants: usize, block: u32, seed: u64) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..variants).collect();
+fn shuffled(groups: usize, block: u32, seed: u64) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..groups).collect();
     random::shuffle(&mut indices, seed, STREAM_ORDER + u64::from(block));
     indices
 }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn each_block_holds_every_variant_once_in_an_order_of_its_own() {
-        let order: Vec<usize> = blocks(5, 4, 1).iter().map(|turn| turn.variant).collect();
+        let order: Vec<usize> = blocks(5, 4, 1).iter().map(|turn| turn.group).collect();
         let mut blocks: Vec<Vec<usize>> = order.chunks(5).map(<[usize]>::to_vec).collect();
         assert!(blocks.windows(2).any(|pair| pair[0] != pair[1]));
         blocks.iter_mut().for_each(|block| block.sort_unstable());
@@ -72,9 +72,9 @@ mod tests {
             heads += first;
             let mut seen = Vec::new();
             for both in block.chunks(2) {
-                assert_eq!((both[0].block, both[0].variant), (pair as u32, both[1].variant));
+                assert_eq!((both[0].block, both[0].group), (pair as u32, both[1].group));
                 assert_eq!((both[0].side, both[1].side), (first, 1 - first));
-                seen.push(both[0].variant);
+                seen.push(both[0].group);
             }
             seen.sort_unstable();
             assert_eq!(seen, [0, 1, 2]);

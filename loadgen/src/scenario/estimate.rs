@@ -1,6 +1,6 @@
 //! How long a plan takes and what it needs of the machine: pure functions of the plan.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use miette::Diagnostic;
 
@@ -32,16 +32,26 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Σ over variants of trials × (start 0.5 s + connect ramp + warm-up + window + drain), and the floor tests. The drain is taken
-    /// at its upper bound, one poll interval and a second, so that runs end early rather than late.
+    /// Σ over variants of trials × (start 0.5 s + connect ramp + warm-up + window + drain), and the floor tests; variants that run
+    /// at the same time count once. The drain is taken at its upper bound, one poll interval and a second, so that runs end
+    /// early rather than late.
     pub fn of(plan: &Plan) -> Self {
         let trials: Vec<Duration> = plan.variants.iter().map(trial).collect();
-        let mut counts: Vec<u32> = plan.variants.iter().map(|variant| variant.load.clients).collect();
+        let together = plan.together();
+        let mut counts: Vec<u32> =
+            together.iter().map(|range| clients(&plan.variants[range.clone()])).collect();
         counts.sort_unstable();
         counts.dedup();
         let floors = FLOOR * counts.len() as u32;
-        Self { total: trials.iter().sum::<Duration>() * plan.trials + floors, trials }
+        let longest = |range: &Range<usize>| trials[range.clone()].iter().max().copied().unwrap_or_default();
+        let block: Duration = together.iter().map(longest).sum();
+        Self { total: block * plan.trials + floors, trials }
     }
+}
+
+/// Clients of variants that run at the same time.
+pub fn clients(variants: &[VariantPlan]) -> u32 {
+    variants.iter().map(|variant| variant.load.clients).sum()
 }
 
 fn trial(variant: &VariantPlan) -> Duration {
@@ -54,10 +64,10 @@ fn trial(variant: &VariantPlan) -> Duration {
     start + browser + load.connect_over + load.warmup + load.measure + variant.drain()
 }
 
-/// What a plan needs of the machine, at its largest variant.
+/// What a plan needs of the machine, at its largest trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Most clients of a variant.
+    /// Most clients of a trial.
     pub clients: u64,
     /// Open files of the fullest process of either side: one for each of its connections, and 64.
     pub files: u64,
@@ -85,23 +95,24 @@ pub struct Limits {
 }
 
 impl Needs {
-    /// The needs of a plan's largest variants on a machine with these limits, which decide how many processes share
+    /// The needs of a plan's largest trials on a machine with these limits, which decide how many processes share
     /// the work.
     pub fn of(plan: &Plan, limits: &Limits) -> Self {
         let nothing =
             Self { clients: 0, files: 0, ports: 0, sources: 1, generators: 1, servers: 1, browser: false };
-        plan.variants.iter().fold(nothing, |most, variant| {
-            let sockets = u64::from(variant.connections());
-            let sizes = Sizes::of(variant, limits);
+        plan.together().into_iter().fold(nothing, |most, range| {
+            let variants = &plan.variants[range];
+            let sockets = variants.iter().map(|variant| u64::from(variant.connections())).sum();
+            let sizes = Sizes::together(&variants.iter().collect::<Vec<_>>(), limits);
             let sources = u64::from(sizes.sources);
             Self {
-                clients: most.clients.max(variant.load.clients.into()),
+                clients: most.clients.max(clients(variants).into()),
                 files: most.files.max(sizes.most_of_one(sockets) + OTHER_FILES),
                 ports: most.ports.max(sockets.div_ceil(sources)),
                 sources: most.sources.max(sources),
                 generators: most.generators.max(sizes.generators.into()),
                 servers: most.servers.max(sizes.servers.into()),
-                browser: most.browser || variant.driver == Driver::Chromium,
+                browser: most.browser || variants.iter().any(|variant| variant.driver == Driver::Chromium),
             }
         })
     }

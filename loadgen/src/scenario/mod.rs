@@ -12,6 +12,7 @@ mod error;
 pub mod estimate;
 mod gates;
 pub mod headers;
+mod mixed;
 mod overrides;
 mod peer;
 mod resolve;

@@ -143,7 +143,7 @@ fn lay_transport(base: &mut Transport, over: Transport) {
     overlay!(
         base, over;
         kind, name, engine, driver, coalesce, tls, http, allow_remote, interval, mode, conditional, client, pace, keep_alive,
-        compression, encoding, deflate, carrier, url, ca,
+        compression, encoding, deflate, carrier, share, url, ca,
     );
     lay_table(&mut base.server, over.server, |base: &mut Server, over: Server| {
         overlay!(base, over; command, ready, pid);

@@ -13,7 +13,7 @@ use super::{
     decode::Sources,
     error::{Problem, ScenarioError},
     headers::{self, Profile},
-    peer,
+    mixed, peer,
     scalar::{One, Span},
     source::Source,
     sweep::{self, Axis, Draft, Point},
@@ -111,6 +111,12 @@ impl Resolver<'_> {
                 variants.push(named);
             }
         }
+        let axes = entries.iter().flat_map(|entry| &entry.axes);
+        let mut parts = Vec::new();
+        for named in &mut variants {
+            parts.push(mixed::Part { span: named.span.clone(), variant: &mut named.variant });
+        }
+        mixed::resolve(self.file, self.sources, axes, &mut parts)?;
         Ok(variants)
     }
 
@@ -246,6 +252,7 @@ impl Resolver<'_> {
             link,
             storm: workload.storm,
             slow: workload.slow,
+            mix: None,
             load: draft.load,
             header_profile,
             headers,

@@ -23,6 +23,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("echo", include_str!("../../../scenarios/echo.toml")),
     ("chat", include_str!("../../../scenarios/chat.toml")),
     ("browsers", include_str!("../../../scenarios/browsers.toml")),
+    ("mixed", include_str!("../../../scenarios/mixed.toml")),
     ("ci", include_str!("../../../scenarios/ci.toml")),
     ("smoke", include_str!("../../../scenarios/smoke.toml")),
     ("scale", include_str!("../../../scenarios/scale.toml")),

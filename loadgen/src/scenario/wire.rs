@@ -362,6 +362,9 @@ pub(super) struct Transport {
     /// What the messages travel in, where the transport has a choice.
     #[schemars(schema_with = "schema::words::<Carrier>")]
     pub(super) carrier: Option<OneOrMany<String>>,
+    /// mixed: its share of the clients, such as "30%" or 0.3; what the others leave if left out, evenly.
+    #[schemars(schema_with = "schema::share")]
+    pub(super) share: Option<One<Quantity>>,
     /// Where a server of your own is; without it the reference server is measured. {port} is a free port, {after} in a poll's query the cursor.
     pub(super) url: Option<One<String>>,
     /// Certificate authority to trust instead of the system's, a PEM file.

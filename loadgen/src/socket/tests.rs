@@ -94,7 +94,8 @@ async fn partial_writes_and_reads_are_counted_as_they_moved_and_the_kernel_agree
     let head = format!("POST /say HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     let request = head.len() + body.len();
     let exchange = async {
-        let socket = Socket::connect(&endpoint, Rc::default(), (Http::H1, None), Bodies::Whole).await.unwrap();
+        let socket =
+            Socket::connect(&endpoint, Rc::default(), (Http::H1, None), Bodies::Whole).await.unwrap();
         let mut wire = socket.wire();
         let (mut sent, mut calls) = (0, 0);
         while sent < request {

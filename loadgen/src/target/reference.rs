@@ -26,7 +26,7 @@ use crate::{
     endpoint::Endpoint,
     machine,
     network::Home,
-    plan::{Compression, Http, VariantPlan, options::Word as _},
+    plan::{Compression, Deflate, Http, VariantPlan, options::Word as _},
     process::Cores,
 };
 
@@ -57,18 +57,18 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Starts the embedded server for a variant and waits until it is ready.
+    /// Starts the embedded server for variants that run at the same time and waits until it is ready.
     ///
     /// `program` may be of another version, as long as it speaks the same control protocol and is one process.
     pub async fn start(
         program: &Program,
-        variant: &VariantPlan,
+        variants: &[&VariantPlan],
         (cores, home): (&Cores, Option<Home>),
     ) -> Result<Self, TargetError> {
         let home = home.as_ref();
         let listen = home.map_or(ANY_PORT, |home| SocketAddr::new(home.address, 0));
-        let count = Sizes::of(variant, &machine::limits()).servers;
-        let arguments = |listen: SocketAddr, number| arguments(variant, cores, listen, (number, count));
+        let count = Sizes::together(variants, &machine::limits()).servers;
+        let arguments = |listen: SocketAddr, number| arguments(variants, cores, listen, (number, count));
         let (first, hello) = Member::start(program, &arguments(listen, 0), home).await?;
         let (mut members, mut hellos) = (vec![first], vec![hello]);
         let address = hellos[0].address;
@@ -81,7 +81,7 @@ impl Reference {
             hellos.push(hello);
         }
         let http = reqwest::Client::builder().no_proxy().timeout(START_TIME).build()?;
-        let place = place(&hellos, variant.options.tls);
+        let place = place(&hellos, variants.iter().any(|variant| variant.options.tls));
         let endpoint = place.endpoint(None).await?;
         let reference = Self { endpoint, place, members, is_away: home.is_some(), http };
         if reference.has_own_port() {
@@ -211,21 +211,25 @@ pub fn start_message(anchor: Anchor, t0_ns: u64, window: &Range<u64>) -> Start {
 /// Connections that the server takes: where clients come back, the old ones may still be closing.
 fn most_connections(variant: &VariantPlan) -> u32 {
     let comes_back = variant.storm.is_some() || variant.link.as_ref().is_some_and(|link| link.resets());
-    variant.connections().saturating_mul(1 + u32::from(comes_back)).saturating_add(SPARE_CONNECTIONS)
+    variant.connections().saturating_mul(1 + u32::from(comes_back))
 }
 
-/// Arguments of process `number` of `count`.
+/// Arguments of process `number` of `count`. Variants that share the server have feed and engine in common; what only
+/// some of them ask for, it is told for those.
 fn arguments(
-    variant: &VariantPlan,
+    variants: &[&VariantPlan],
     cores: &Cores,
     listen: SocketAddr,
     (number, count): (u32, u32),
 ) -> Vec<String> {
-    let mut feed = variant.feed.clone();
-    if !variant.workload.server_publishes() {
+    let any = |asks: fn(&VariantPlan) -> bool| variants.iter().any(|variant| asks(variant));
+    let mut feed = variants.first().map(|variant| variant.feed.clone()).unwrap_or_default();
+    if !any(|variant| variant.workload.server_publishes()) {
         // Nobody listens to the server's own feed: it has next to nothing to do.
         feed.updates_per_second = IDLE_RATE;
     }
+    let connections =
+        variants.iter().fold(SPARE_CONNECTIONS, |sum, variant| sum.saturating_add(most_connections(variant)));
     let cpus: Vec<String> = share(&cores.server, number, count).iter().map(u32::to_string).collect();
     let mut arguments: Vec<String> = ["--control", "stdio"]
         .map(str::to_owned)
@@ -237,7 +241,7 @@ fn arguments(
         .chain([format!("--quote-bytes={}", feed.quote_bytes)])
         .chain([format!("--seed={}", feed.seed)])
         .chain(feed.stages.iter().map(|stage| format!("--stage={stage}")))
-        .chain([format!("--max-connections={}", most_connections(variant))])
+        .chain([format!("--max-connections={connections}")])
         .chain([format!("--heartbeat={}s", HEARTBEAT.as_secs())])
         .collect();
     if !listen.ip().is_loopback() {
@@ -247,29 +251,30 @@ fn arguments(
     if cfg!(target_os = "linux") {
         arguments.push(format!("--cpus={}", cpus.join(",")));
     }
-    let options = &variant.options;
-    arguments.push(format!("--deflate={}", options.deflate.word()));
-    if options.compression == Compression::Gzip {
+    let deflate = variants.iter().map(|variant| variant.options.deflate).find(|word| *word != Deflate::Off);
+    arguments.push(format!("--deflate={}", deflate.unwrap_or(Deflate::Off).word()));
+    if any(|variant| variant.options.compression == Compression::Gzip) {
         arguments.push("--compress".to_owned());
     }
-    if options.http == Http::H3 {
+    if any(|variant| variant.options.http == Http::H3) {
         arguments.push("--quic".to_owned());
-    } else if options.tls {
+    } else if any(|variant| variant.options.tls) {
         arguments.push("--tls".to_owned());
     }
-    arguments.push(format!("--engine={}", variant.engine.name()));
-    if let Some(time) = options.coalesce {
+    let engine = variants.first().map(|variant| variant.engine).unwrap_or_default();
+    arguments.push(format!("--engine={}", engine.name()));
+    if let Some(time) = variants.iter().find_map(|variant| variant.options.coalesce) {
         arguments
             .push(format!("--coalesce={}", humantime::format_duration(time).to_string().replace(' ', "")));
     }
-    if variant.counted_by_server() {
+    if any(VariantPlan::counted_by_server) {
         // Nobody else counts the pooled client's bytes.
         arguments.push("--scan".to_owned());
     }
-    if variant.workload.clients_publish() {
+    if any(|variant| variant.workload.clients_publish()) {
         arguments.push("--echo".to_owned());
     }
-    if variant.workload.has_rooms() {
+    if any(|variant| variant.workload.has_rooms()) {
         arguments.push("--rooms".to_owned());
     }
     if count > 1 {

@@ -55,9 +55,14 @@ fn print(
     variants(plan, out)?;
     let estimate = Estimate::of(plan);
     let trials = plan.variants.len() as u64 * u64::from(plan.trials);
+    let order = if plan.together().len() < plan.variants.len() {
+        ", all variants at the same time against one server"
+    } else {
+        " in random order"
+    };
     writeln!(
         out,
-        "Takes about {}: {trials} trials, {} of each variant in random order{}",
+        "Takes about {}: {trials} trials, {} of each variant{order}{}",
         rounded(estimate.total),
         plan.trials,
         if plan.quick { " (quick: one trial, half the window)" } else { "" },

@@ -59,6 +59,7 @@ pub(crate) async fn run(cores: Cores, text: &str, set: &[&str]) -> (Arc<VariantP
         folder: None,
         listener: &mut Silent,
     };
-    let trial = tokio::time::timeout(LIMIT, trial::run(&variant, &mut setting)).await;
-    (variant, trial.expect("the trial is bounded"))
+    let trial = tokio::time::timeout(LIMIT, trial::run(std::slice::from_ref(&variant), &mut setting)).await;
+    let mut trials = trial.expect("the trial is bounded");
+    (variant, trials.pop().expect("a trial of the one variant"))
 }

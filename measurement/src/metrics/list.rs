@@ -152,7 +152,7 @@ pub const ALL: &[Metric] = metrics![
     "server.cpu_seconds_per_second", "", Cost, Timed, Less, "cores the server kept busy", |t| per_second(t, t.server.cpu_seconds?);
     "server.cpu_us_per_update", "us", Cost, Timed, Less, "the same per received update", |t| t.server.cpu_us_per_update;
     "server.cpu_seconds_per_client_second", "", Cost, Timed, Less, "cores the server needs for each client",
-        |t| Some(t.server.cpu_seconds? / client_seconds(t)?);
+        |t| ratio(t.server.cpu_seconds?, t.clients_of_server() as f64 * t.window_s);
     "server.rss_bytes", "bytes", Cost, Timed, Less, "resident memory of the server", |t| Some(t.server.rss_bytes? as f64);
     "server.rss_per_client_bytes", "bytes", Cost, Timed, Less, "its growth per client", |t| t.server.rss_per_client_bytes;
     "server.voluntary_switches_per_update", "count", Cost, Total, Less, "times the server went to sleep, per received update",

@@ -1,7 +1,7 @@
 //! The server's processor time and memory: notes on what is in them. What voids them is found with timing.
 
 use super::{Evidence, Findings};
-use crate::result::{Class, Trial};
+use crate::result::{Class, SharedServer, Trial};
 
 /// Share of the window that the server may wait for a processor unmentioned.
 const RUN_DELAY_SHARE: f64 = 0.02;
@@ -17,6 +17,19 @@ pub(super) fn server(findings: &mut Findings, trial: &Trial, evidence: &Evidence
             ("The server waited for a processor.", format!("{:.1} % of the window", share * 100.0)),
             "2 %",
             "It shares its core or needs more of them; a server that waits batches more and costs less for each update.",
+        );
+    }
+    if let Some(SharedServer { variants, clients, .. }) = trial.shared_server {
+        findings.note(
+            "server.shared",
+            Class::Cost,
+            (
+                "Other variants ran at the same time against the one server.",
+                format!("{variants} variants, {clients} clients"),
+            ),
+            "1 variant",
+            "Cost and memory are those of whole processes, by the updates and clients of all variants; bytes and counts are the \
+             variant's own.",
         );
     }
     let Some((from, to)) = evidence.server_rss else { return };

@@ -78,6 +78,7 @@ pub const ALL: &[Rule] = rules![
     "floor.missing", Timing, [Note], "the floor test could not be run", "floor test";
     "window.trend", Timing, [Note], "Kendall p < 0.01 over ten slices", "rule 5, steady state";
     "window.memory", Cost, [Note], "server grew by > 10 % and 4 MiB in the window", "rule 5, RSS slope";
+    "server.shared", Cost, [Note], "several variants at the same time against one server", "rule 7, processes apart";
     "server.run_delay", Cost, [Note], "> 2 % of the window and its cores", "rule 7, run-queue wait";
     "feed.silent", Counts, [Invalid], "nothing heard in the window", "did it even happen";
     "feed.clients.silent", Counts, [Invalid], "any client that heard nothing while others did", "did it even happen";

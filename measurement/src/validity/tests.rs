@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::result::{Clients, Histogram, Quic, QuicEnd, SocketOptions, Updates};
+use crate::result::{Clients, Histogram, Quic, QuicEnd, SharedServer, SocketOptions, Updates};
 
 fn good() -> (Trial, Evidence) {
     let trial = Trial {
@@ -98,6 +98,7 @@ const PROVOCATIONS: &[(&str, Change)] = &[
     }),
     ("window.trend", |_, e| e.slices_us = (0..10).map(f64::from).collect()),
     ("window.memory", |_, e| e.server_rss = Some((20 << 20, 30 << 20))),
+    ("server.shared", |t, _| t.shared_server = Some(SharedServer { variants: 2, ..SharedServer::default() })),
     ("server.run_delay", |t, _| t.server.run_delay_share = Some(0.03)),
     ("feed.silent", |t, e| {
         of_peer(e);

@@ -34,7 +34,9 @@ use crate::{
 
 /// `GET /quotes`, and the way up of those who only ask, and `/room`.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/quotes", get(quotes)).route("/uplink", post(uplink))
+    Router::new()
+        .route("/quotes", get(quotes))
+        .route("/uplink", post(uplink))
         .route("/room", get(room::ask).delete(room::leave))
 }
 

@@ -9,7 +9,7 @@ use super::{
         answer::Answer,
         prepared::{self, Prepared},
     },
-    PATH, next_ns, phase_ns,
+    PATH, free_ns, next_ns, phase_ns,
 };
 use crate::{
     direct::{self, Cut, Dialogue, Leave, Setup, Turn},
@@ -37,6 +37,8 @@ struct Poller {
     answer: Answer,
     /// When the poll at hand was due, or the next one is.
     planned_ns: u64,
+    /// When the answer before it was whole.
+    answered_ns: u64,
     /// Whether the one before held it up.
     late: bool,
     /// Whether a question is under way, and whether it went out twice.
@@ -75,6 +77,7 @@ impl Polls {
         if poller.stands {
             let (planned_ns, at_ns) = (poller.planned_ns, turn.at_ns);
             turn.recorder().request(planned_ns, at_ns, updates);
+            poller.answered_ns = at_ns;
             // A poll that is due while the one before is under way is sent late, never skipped.
             poller.planned_ns = next_ns(pace, planned_ns, at_ns, period_ns);
             poller.late = at_ns > poller.planned_ns;
@@ -153,7 +156,8 @@ impl Dialogue for Polls {
             return;
         }
         let (planned_ns, at_ns, late) = (poller.planned_ns, turn.at_ns, poller.late);
-        turn.recorder().action(planned_ns, at_ns, late);
+        let free_ns = free_ns(&turn.desk.job.variant, planned_ns, poller.answered_ns);
+        turn.recorder().action(free_ns, at_ns, late);
         self.ask(poller, turn);
     }
 
