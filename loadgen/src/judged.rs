@@ -5,7 +5,7 @@ use measurement::{
     validity::{self, Ends, Machine},
 };
 
-use crate::{assemble::Evidence, clients, plan::VariantPlan, target::stats::Stats, worker::Found};
+use crate::{assemble::Evidence, clients, network, plan::VariantPlan, target::stats::Stats, worker::Found};
 
 /// The evidence of a trial with a window; `unbalanced` names phases whose layers do not add up.
 pub fn evidence(
@@ -31,7 +31,7 @@ pub fn evidence(
         server_identity: stats.map_or((0, 0), |stats| (stats.identity.checked, stats.identity.mismatched)),
         unclaimed_messages: books.unclaimed,
         ends,
-        emulated: variant.link.is_some(),
+        emulated: network::moves_packets(variant),
         loses: clients::loses(variant.kind, &variant.options),
         clipped: found.recording.clipped(),
         unknown_quotes: found.recording.sums.counts.unknown,

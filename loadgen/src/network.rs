@@ -7,7 +7,7 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::JoinHandle,
     time::Duration,
 };
@@ -46,7 +46,7 @@ impl Wire {
         if level(variant, link).0 != Level::Packets {
             return Ok(None);
         }
-        packets::available().map_err(io::Error::other)?;
+        available().clone().map_err(io::Error::other)?;
         let path = |rate: Option<u32>| Path {
             delay: link.one_way(),
             jitter: link.jitter,
@@ -280,6 +280,17 @@ async fn wait_until(at_ns: u64) {
     tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(clock::now_ns()))).await;
 }
 
+/// Whether packets can be moved here: tried once, so that all of a run have the same answer.
+fn available() -> &'static Result<(), String> {
+    static AVAILABLE: OnceLock<Result<(), String>> = OnceLock::new();
+    AVAILABLE.get_or_init(|| packets::available().map_err(|why| why.to_string()))
+}
+
+/// Whether the variant's network is one of packets.
+pub fn moves_packets(variant: &VariantPlan) -> bool {
+    variant.link.as_ref().is_some_and(|link| level(variant, link).0 == Level::Packets)
+}
+
 /// What is emulated for a variant's link, and why it is that.
 fn level(variant: &VariantPlan, link: &Link) -> (Level, String) {
     let connections = |why: String| (Level::Connections, why);
@@ -295,9 +306,9 @@ fn level(variant: &VariantPlan, link: &Link) -> (Level, String) {
         Level::Auto if link.resets() => {
             connections("connections are reset, which is not a thing that packets do".to_owned())
         }
-        Level::Auto => match packets::available() {
+        Level::Auto => match available() {
             Ok(()) => (Level::Packets, "this machine allows it".to_owned()),
-            Err(why) => connections(why.to_string()),
+            Err(why) => connections(why.clone()),
         },
     }
 }

@@ -261,7 +261,7 @@ impl AsyncRead for Wire {
             }
             ready!(slow.borrow_mut().poll_turn(cx));
             let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece[..PIECE.min(buf.remaining())]);
+            let mut piece = ReadBuf::new(&mut piece[..slow.borrow().piece().min(buf.remaining())]);
             ready!(Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, &mut piece))?;
             let read = piece.filled();
             slow.borrow_mut().read(read.len());

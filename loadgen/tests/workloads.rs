@@ -145,6 +145,30 @@ async fn a_burst_is_as_planned() {
     assert_eq!(trial.updates.delivered_once, 12 * due(&plan.feed), "{:?}", trial.updates);
 }
 
+/// A busy machine may make even the quickest of a trial too long.
+const ATTEMPTS: usize = 4;
+
+/// Where the quickest of each kind is not what a round trip of 80 ms makes it; never less, more by what a machine adds.
+fn disagreements(trial: &Trial, way_us: f64) -> String {
+    let least = |histogram: &Option<measurement::result::Histogram>| {
+        histogram.as_ref().and_then(|histogram| histogram.min_us).unwrap()
+    };
+    let answer = if way_us > 0.0 {
+        ("delay", least(&trial.delivery_delay), way_us)
+    } else {
+        ("response", least(&trial.response_time), 80_000.0)
+    };
+    let told = [("connect", least(&trial.connect), 160_000.0), answer];
+    let mut wrong = String::new();
+    for (what, found, expected) in told {
+        assert!(found > expected * 0.999, "{what} is {found} us, sooner than light: {expected}");
+        if found > expected + 12_000.0 {
+            wrong += &format!("{what} is {found} us, expected {expected}; ");
+        }
+    }
+    wrong
+}
+
 /// The oracle: an 80 ms round trip reads as 80 ms, one way is half of it, and a connection takes one to open.
 #[tokio::test]
 async fn a_round_trip_of_80_ms_reads_as_80_ms() {
@@ -160,23 +184,15 @@ async fn a_round_trip_of_80_ms_reads_as_80_ms() {
             let text =
                 format!("[link]\nrtt = \"80ms\"\nlevel = \"{level}\"\n[[transport]]\nkind = \"{kind}\"\n");
             let set = ["load.clients=4", "load.warmup=500ms", "feed.updates_per_second=50"];
-            let trial = run(&text, &set).await;
-            let least = |histogram: &Option<measurement::result::Histogram>| {
-                histogram.as_ref().and_then(|histogram| histogram.min_us).unwrap()
-            };
-            let check = |what: &str, found: f64, expected: f64| {
-                // Never less; more by what a busy machine adds to the quickest of many.
-                assert!(
-                    found > expected * 0.999 && found < expected + 12_000.0,
-                    "{kind}, {level}: {what} is {found} us, expected {expected}"
-                );
-            };
-            check("connect", least(&trial.connect), 160_000.0);
-            if way_us > 0.0 {
-                check("delay", least(&trial.delivery_delay), way_us);
-            } else {
-                check("response", least(&trial.response_time), 80_000.0);
+            let mut wrong = String::new();
+            for _ in 0..ATTEMPTS {
+                let trial = run(&text, &set).await;
+                wrong = disagreements(&trial, way_us);
+                if wrong.is_empty() {
+                    break;
+                }
             }
+            assert!(wrong.is_empty(), "{kind}, {level}: {wrong}");
         }
     }
 }
@@ -187,7 +203,7 @@ async fn failures_of_the_link_lose_nothing() {
     for (kind, what) in [("sse", "partition"), ("websocket", "reset"), ("long-polling", "reset")] {
         let text = format!(
             "[link]\nrtt = \"4ms\"\nlevel = \"connections\"\n[[link.event]]\nat = \"300ms\"\nwhat = \"{what}\"\n\
-             lasts = \"300ms\"\n[defaults]\nengine = \"library\"\n[[transport]]\nkind = \"{kind}\"\n"
+             lasts = \"300ms\"\n[[transport]]\nkind = \"{kind}\"\n"
         );
         let (_, trial) = trials::run(trials::cores(), &text, &["load.clients=4", "load.measure=2s"]).await;
         let updates = trial.updates;

@@ -21,6 +21,8 @@ use crate::State;
 const LONGEST: usize = 65_535;
 /// A client that hears nothing for so long is forgotten.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A datagram that would wait longer for a slow link is dropped, as routers do.
+const LONGEST_QUEUE: Duration = Duration::from_secs(2);
 /// Clients at a time; what others send is dropped.
 const MOST_CLIENTS: usize = 1_000;
 
@@ -28,6 +30,8 @@ const MOST_CLIENTS: usize = 1_000;
 pub(crate) async fn relay(front: Arc<UdpSocket>, watched: watch::Receiver<State>) {
     let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let (mut generation, mut draws) = (0, 0);
+    // When a slow link has moved what went before.
+    let mut free_ns = 0;
     let mut buffer = vec![0; LONGEST];
     loop {
         // What the kernel reports here is the fate of an earlier datagram.
@@ -51,8 +55,21 @@ pub(crate) async fn relay(front: Arc<UdpSocket>, watched: watch::Receiver<State>
         let bytes = buffer[..read].to_vec();
         draws += 1;
         let delay = Duration::from_nanos(state.link.delay_ns(u64::from(client.port()), draws));
-        later(delay, Arc::clone(&backs[&client]), bytes, None);
+        let Some(held) = slot(&mut free_ns, read, state.link.up_bytes_per_second) else { continue };
+        later(delay + held, Arc::clone(&backs[&client]), bytes, None);
     }
+}
+
+/// How long a slow link holds a datagram until it has moved it; `None` if too much waits already: it is dropped.
+fn slot(free_ns: &mut u64, bytes: usize, rate: Option<u32>) -> Option<Duration> {
+    let Some(rate) = rate else { return Some(Duration::ZERO) };
+    let now_ns = clock::now_ns();
+    let waits = Duration::from_nanos(free_ns.saturating_sub(now_ns));
+    if waits > LONGEST_QUEUE {
+        return None;
+    }
+    *free_ns = (*free_ns).max(now_ns) + (bytes as f64 / f64::from(rate) * 1e9) as u64;
+    Some(Duration::from_nanos(*free_ns - now_ns))
 }
 
 async fn open(target: SocketAddr, clients: usize) -> io::Result<UdpSocket> {
@@ -82,10 +99,7 @@ async fn answers(
             return;
         }
         if !state.is_down && !state.is_frozen {
-            let now_ns = clock::now_ns();
-            let taken = state.link.down_bytes_per_second.map(|rate| read as f64 / f64::from(rate));
-            free_ns = free_ns.max(now_ns) + taken.map_or(0, |seconds| (seconds * 1e9) as u64);
-            let held = Duration::from_nanos(taken.map_or(0, |_| free_ns - now_ns));
+            let Some(held) = slot(&mut free_ns, read, state.link.down_bytes_per_second) else { continue };
             draws += 1;
             let delay = Duration::from_nanos(state.link.delay_ns(!u64::from(client.port()), draws));
             later(delay + held, Arc::clone(&front), buffer[..read].to_vec(), Some(client));

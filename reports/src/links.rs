@@ -23,9 +23,11 @@ pub(crate) fn words(link: &LinkModel) -> String {
     if link.jitter_us > 0.0 {
         parts.push(format!("{} jitter", format::duration(link.jitter_us)));
     }
+    // Packets share one bottleneck; a relay knows connections only.
+    let each = if models_loss(link) { "" } else { " for each connection" };
     let rate = |bytes: u32| format!("{} kbit/s", format::count(u64::from(bytes) / 125));
-    parts.extend(link.down_bytes_per_second.map(|bytes| format!("{} down", rate(bytes))));
-    parts.extend(link.up_bytes_per_second.map(|bytes| format!("{} up", rate(bytes))));
+    parts.extend(link.down_bytes_per_second.map(|bytes| format!("{} down{each}", rate(bytes))));
+    parts.extend(link.up_bytes_per_second.map(|bytes| format!("{} up{each}", rate(bytes))));
     if link.loss > 0.0 {
         let missing = if models_loss(link) { "" } else { " (not modelled)" };
         parts.push(format!("{} loss{missing}", format::share(link.loss)));
@@ -81,7 +83,10 @@ mod tests {
             level: "connections".to_owned(),
             ..LinkModel::default()
         };
-        assert_eq!(words(&link), "80.0 ms round trip, 1,600 kbit/s down, 1.00 % loss (not modelled)");
+        assert_eq!(
+            words(&link),
+            "80.0 ms round trip, 1,600 kbit/s down for each connection, 1.00 % loss (not modelled)"
+        );
         let mut result = crate::testing::result();
         assert_eq!(place(&result), None);
         result.variants.iter_mut().for_each(|variant: &mut Variant| variant.link = Some(link.clone()));

@@ -4,7 +4,7 @@ use ticker::{Due, Quote, Schedule, binary, symbol_name};
 
 use super::Ran;
 use crate::{
-    plan::Encoding,
+    plan::{Encoding, Workload},
     worker::{Client, ClientError},
 };
 
@@ -68,7 +68,9 @@ impl Messages {
                 KIND_BYTES
             }
         };
-        self.sent.push_back(at_ns);
+        if client.plan().workload == Workload::Uplink {
+            self.sent.push_back(at_ns);
+        }
         let payload = bytes.len() as u64 - around;
         Some(Said { bytes, payload, due_ns })
     }

@@ -30,6 +30,9 @@ pub struct Link {
     pub events: Vec<LinkEvent>,
 }
 
+/// A link that needs longer to move its queue is none that anybody waits for.
+const MOST_QUEUED: Duration = Duration::from_secs(10);
+
 impl Link {
     /// One way, without jitter.
     pub fn one_way(&self) -> Duration {
@@ -49,10 +52,18 @@ impl Link {
     /// How long after the window something may come that the server said in it: a long-polling client's question and
     /// answer cross twice, and a failure may last beyond the window.
     pub(super) fn drain(&self) -> Duration {
-        let failing = self.events.iter().map(|event| event.lasts).max().unwrap_or_default();
+        // TCP tries again after as long as it has waited already: what a failure holds back may come twice as late.
+        let failing = 2 * self.events.iter().map(|event| event.lasts).max().unwrap_or_default();
+        // A queue of 64 KiB, or of what the rate moves in 100 ms.
+        let queue = |rate: Option<u32>| {
+            rate.map_or(Duration::ZERO, |rate| {
+                Duration::from_secs_f64(65_536.0 / f64::from(rate)).max(Duration::from_millis(100))
+            })
+        };
+        let queued = queue(self.down_bytes_per_second) + queue(self.up_bytes_per_second);
         // Lost packets are sent again after the timer of RFC 6298: a second at first, but for what is learned of the path.
         let again = if self.loss > 0.0 { Duration::from_secs(2) } else { Duration::ZERO };
-        4 * self.longest() + failing + again
+        4 * self.longest() + failing + queued.min(MOST_QUEUED) + again
     }
 
     /// The model as the result file has it.
@@ -95,7 +106,7 @@ impl LinkEvent {
 super::options::words! {
     /// How a link fails.
     Failure {
-        /// Nothing gets through; what was under way comes when it ends.
+        /// Nothing gets through. What a relay holds comes when it ends; packets are gone, and TCP sends them again.
         "partition" => Partition,
         /// Every connection is reset, and new ones while it lasts.
         "reset" => Reset,

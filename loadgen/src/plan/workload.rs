@@ -81,6 +81,10 @@ impl Workload {
             (Self::Chat, Engine::Direct) => {
                 Some(Conflict { what: "`workload.kind = \"chat\"` and `engine = \"direct\"`", why: library })
             }
+            (Self::Storm | Self::SlowReader, Engine::Library) if of_others => Some(Conflict {
+                what: "`workload.kind = \"storm\"` or `\"slow-reader\"` and `url`",
+                why: "what was missed is told by the reference server's numbers only: leave `url` out",
+            }),
             (Self::Storm, Engine::Direct) => {
                 Some(Conflict { what: "`workload.kind = \"storm\"` and `engine = \"direct\"`", why: library })
             }

@@ -5,7 +5,9 @@ use toml::Spanned;
 
 use crate::{
     clients::{self, Conflict},
-    plan::{Driver, Http, Link, Plan, TransportOptions, VariantPlan, Workload, options::Word as _},
+    plan::{
+        Driver, Http, Link, Plan, TransportOptions, VariantPlan, Workload, link::Failure, options::Word as _,
+    },
 };
 
 use super::{
@@ -210,6 +212,11 @@ impl Resolver<'_> {
             Asked { kind: entry.kind, engine, span: entry.span.clone(), of_others: peer.is_some(), clients };
         let workload = workload::resolve(self.file, self.sources, &asked, &mut draft)?;
         let link = self.link(&draft)?;
+        if let Some(conflict) =
+            link.as_ref().and_then(|link| workload::link_conflict(link, kind, peer.is_some(), draft.driver))
+        {
+            return Err(self.conflict(entry, &conflict));
+        }
         if draft.driver == Driver::Chromium {
             self.check_browser(entry, &draft, peer.is_some(), kind)?;
         }
@@ -281,7 +288,14 @@ impl Resolver<'_> {
             Some(Conflict { what: "`engine = \"direct\"` and `url`", why })
         } else {
             let only = clients::library_only(entry.kind, &draft.options);
-            only.or_else(|| workload.conflict(Engine::Direct, false))
+            let comes_back = self.file.link.event.iter().flatten().any(|event| {
+                event.get_ref().what.as_ref().is_some_and(|what| what.value == Failure::Reset.word())
+            });
+            let resets = comes_back.then_some(Conflict {
+                what: "`engine = \"direct\"` and connections that are reset",
+                why: "the direct engine's clients do not come back: write engine = \"library\"",
+            });
+            only.or_else(|| workload.conflict(Engine::Direct, false)).or(resets)
         };
         if let (Some(Engine::Direct), Some(conflict), Some(_)) = (draft.engine, &conflict, &entry.own.engine)
         {

@@ -141,14 +141,14 @@ pub(super) fn bandwidth(sources: &Sources, key: &str, given: &One<String>) -> Re
         let problem = Problem::OutOfRange {
             key: key.to_owned(),
             found: format!("{text:?}"),
-            expected: "a bandwidth such as \"10 Mbit/s\" or \"1 MB/s\"".to_owned(),
+            expected: "a bandwidth such as \"10 Mbit/s\" or \"1 MB/s\", from 1 B/s to 4 GB/s".to_owned(),
             advice: format!("the units are {}", BANDWIDTHS.map(|(unit, _)| unit).join(", ")),
         };
         sources.error(problem, given.span.clone(), "this bandwidth")
     })
 }
 
-/// A share below `most`.
+/// A share of at most `most`.
 pub(super) fn share(
     sources: &Sources,
     key: &str,

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     clients::{self, Conflict},
     plan::{
-        Compression, Encoding, HttpClient, PollMode, Workload,
-        link::{Failure, LinkEvent},
+        Compression, Driver, Encoding, HttpClient, Link, PollMode, Workload,
+        link::{Failure, Level, LinkEvent},
         options::Word as _,
         workload::{SlowReaders, Storm},
     },
@@ -31,6 +31,8 @@ const SLOW: (f64, u32) = (0.01, 1_000);
 const FAILURE: Duration = Duration::from_secs(1);
 /// Quotes a second of a feed that says nothing.
 const SILENCE: f64 = 1e-5;
+/// Members that a server's rooms take (docs/PROTOCOL.md).
+const MOST_MEMBERS: u32 = 10_000;
 /// The fastest feed (`feed.updates_per_second`).
 const FASTEST: f64 = 1e6;
 
@@ -91,6 +93,20 @@ pub(super) fn resolve(
     draft.feed.stages = stages(file, sources, kind, draft)?;
     let at = at(file, sources, draft)?;
     let storm = (kind == Workload::Storm).then_some(Storm { at, jitter: draft.storm_jitter });
+    if let Some(given) = file.workload.jitter.as_ref()
+        && storm.is_some_and(|storm| storm.at + storm.jitter >= draft.load.measure)
+    {
+        let problem = Problem::OutOfRange {
+            key: "workload.jitter".to_owned(),
+            found: humantime::format_duration(draft.storm_jitter).to_string(),
+            expected: format!(
+                "less than {}, what is left of the window",
+                humantime::format_duration(draft.load.measure - at)
+            ),
+            advice: "all are to be back before the window ends".to_owned(),
+        };
+        return Err(sources.error(problem, given.span.clone(), "this time"));
+    }
     let slow = (kind == Workload::SlowReader).then(|| slow(file, sources, draft.load.clients)).transpose()?;
     Ok(Resolved { kind, storm, slow })
 }
@@ -98,6 +114,16 @@ pub(super) fn resolve(
 /// Rooms are full, and what is said in them is heard whole and as text.
 fn check_rooms(sources: &Sources, asked: &Asked, draft: &Draft) -> Result<(), ScenarioError> {
     let (clients, symbols) = (draft.load.clients, draft.feed.symbols);
+    if clients > MOST_MEMBERS {
+        let problem = Problem::OutOfRange {
+            key: "load.clients".to_owned(),
+            found: clients.to_string(),
+            expected: format!("at most {MOST_MEMBERS} members of rooms"),
+            advice: "a chat's server is one process".to_owned(),
+        };
+        let span = asked.clients.clone().unwrap_or_else(|| asked.span.clone());
+        return Err(sources.error(problem, span, "this number"));
+    }
     if !clients.is_multiple_of(symbols) {
         let above = clients.next_multiple_of(symbols);
         let nearest = match above - symbols {
@@ -211,6 +237,9 @@ fn stages(
     let base = draft.feed.updates_per_second;
     let window_ns = draft.load.warmup.as_nanos() as u64;
     if kind == Workload::Burst {
+        if let Some(phase) = file.phase.iter().flatten().next() {
+            return Err(no_phase(sources, phase, kind));
+        }
         let given = &file.workload;
         let lasts = match &given.lasts {
             Some(given) => values::duration(sources, "workload.lasts", given, &values::measure_range())?,
@@ -225,7 +254,7 @@ fn stages(
                 expected: format!("more than 0, and at most {FASTEST} quotes a second with it"),
                 advice: format!("the feed has {base} a second"),
             };
-            let span = given.factor.as_ref().or(None).map_or(0..0, |given| given.span.clone());
+            let span = given.factor.as_ref().map_or(0..0, |given| given.span.clone());
             return Err(sources.error(problem, span, "this number"));
         }
         let from_ns = window_ns + at(file, sources, draft)?.as_nanos() as u64;
@@ -236,6 +265,12 @@ fn stages(
             to_rate: rate,
         }]);
     }
+    if !kind.server_publishes() {
+        if let Some(phase) = file.phase.iter().flatten().next() {
+            return Err(no_phase(sources, phase, kind));
+        }
+        return Ok(Vec::new());
+    }
     let mut stages = Vec::new();
     let (mut from_ns, mut rate) = (window_ns, base);
     for phase in file.phase.iter().flatten() {
@@ -244,6 +279,16 @@ fn stages(
         stages.push(stage);
     }
     Ok(stages)
+}
+
+fn no_phase(sources: &Sources, phase: &Spanned<wire::Phase>, kind: Workload) -> ScenarioError {
+    let problem = Problem::Conflict {
+        kind: format!("workload {}", kind.word()),
+        what: "`[[phase]]`".to_owned(),
+        advice: "stages are of a feed that the server publishes, and a burst has its own: leave them out"
+            .to_owned(),
+    };
+    sources.error(problem, phase.span(), "this one")
 }
 
 fn stage(
@@ -279,7 +324,19 @@ fn stage(
 
 fn slow(file: &File, sources: &Sources, clients: u32) -> Result<SlowReaders, ScenarioError> {
     let share = match &file.workload.share {
-        Some(given) => values::share(sources, "workload.share", given, 1.0)?,
+        Some(given) => {
+            let share = values::share(sources, "workload.share", given, 1.0)?;
+            if share == 0.0 {
+                let problem = Problem::OutOfRange {
+                    key: "workload.share".to_owned(),
+                    found: "0".to_owned(),
+                    expected: "more than 0".to_owned(),
+                    advice: "without slow readers it is the workload ticker".to_owned(),
+                };
+                return Err(sources.error(problem, given.span.clone(), "this share"));
+            }
+            share
+        }
         None => SLOW.0,
     };
     let bytes_per_second = match &file.workload.read {
@@ -320,5 +377,51 @@ pub(super) fn failures(
         });
     }
     events.sort_by_key(|event| event.at);
+    let overlap = events.windows(2).find(|pair| pair[1].at < pair[0].at + pair[0].lasts);
+    if let Some([first, _]) = overlap {
+        let problem = Problem::OutOfRange {
+            key: "link.event.at".to_owned(),
+            found: "two failures at the same time".to_owned(),
+            expected: format!(
+                "the second after {}, when the first is over",
+                humantime::format_duration(first.at + first.lasts)
+            ),
+            advice: "a link fails in one way at a time".to_owned(),
+        };
+        let span = given.last().map_or(0..0, Spanned::span);
+        return Err(sources.error(problem, span, "the failures"));
+    }
     Ok(Some(events))
+}
+
+/// What a link cannot be had with; `None` if it can.
+pub(super) fn link_conflict(
+    link: &Link,
+    kind: Workload,
+    of_others: bool,
+    driver: Driver,
+) -> Option<Conflict> {
+    let packets = link.level == Level::Packets;
+    let both =
+        "packets are moved between namespaces of our own, connections anywhere: write level = \"auto\"";
+    let because = |what, why| Some(Conflict { what, why });
+    if packets && link.resets() {
+        return because(
+            "`link.level = \"packets\"` and a failure \"reset\"",
+            "connections are reset by the relay of connections only: write level = \"auto\"",
+        );
+    }
+    if packets && of_others {
+        return because("`link.level = \"packets\"` and `url`", both);
+    }
+    if packets && driver == Driver::Chromium {
+        return because("`link.level = \"packets\"` and `driver = \"chromium\"`", both);
+    }
+    if link.resets() && (kind.clients_publish() || kind.has_rooms()) {
+        return because(
+            "clients that publish and a failure \"reset\"",
+            "what they were to say meanwhile would be nobody's: write what = \"partition\"",
+        );
+    }
+    None
 }

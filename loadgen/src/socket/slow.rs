@@ -35,6 +35,11 @@ impl Slowness {
         if self.bytes_per_second == u32::MAX { Poll::Ready(()) } else { self.turn.as_mut().poll(cx) }
     }
 
+    /// Most bytes of its next read: what a twentieth of a second holds, so that it soon sees when it may hurry.
+    pub(super) fn piece(&self) -> usize {
+        ((self.bytes_per_second / 20) as usize).clamp(1, PIECE)
+    }
+
     /// From now on it reads what waits, as fast as it comes.
     pub(super) fn hurry(&mut self, stream: &Stream) {
         if self.bytes_per_second != u32::MAX {

@@ -113,12 +113,12 @@ impl Client {
         );
         if let Some(storm) = self.plan().storm
             && !self.stormed.get()
-            && let Some(at_ns) = self.storm_ns()
+            && let Some(at_ns) = self.storm_ns().filter(|at_ns| *at_ns <= clock::now_ns())
         {
             self.stormed.set(true);
             self.worker.recorder.borrow_mut().cut_off(self.index, at_ns);
-            self.worker.pacer.at(at_ns + (storm.jitter.as_nanos() as f64 * draw) as u64).await;
-            return true;
+            let back_ns = at_ns + (storm.jitter.as_nanos() as f64 * draw) as u64;
+            return self.waited_until(back_ns).await;
         }
         if !self.plan().link.as_ref().is_some_and(Link::resets) {
             return false;
@@ -128,9 +128,14 @@ impl Client {
         }
         let pause = FIRST_PAUSE * 2_u32.pow(failures.min(DOUBLINGS));
         let until_ns = clock::now_ns() + (pause.as_nanos() as f64 * (0.5 + draw / 2.0)) as u64;
+        self.waited_until(until_ns).await
+    }
+
+    /// Waits until an instant. False if the trial closes before.
+    async fn waited_until(&self, at_ns: u64) -> bool {
         let mut stage = self.worker.stage.clone();
         tokio::select! {
-            () = self.worker.pacer.at(until_ns) => true,
+            () = self.worker.pacer.at(at_ns) => true,
             _ = stage.wait_for(|stage| *stage == Stage::Close) => false,
         }
     }

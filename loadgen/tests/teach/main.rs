@@ -59,12 +59,13 @@ async fn lanes_show_what_their_servers_count_and_polling_is_as_late_as_it_must_b
         assert!(figure(lane, "bytes_per_quote") > 120.0, "{lane}: {figures:#}");
         assert!(quotes[lane].as_f64().unwrap() <= count, "{lane}: {quotes}");
     }
-    // A quote waits half of the interval on average; the request and a busy machine add to it.
+    // A quote waits half of the interval on average; the request and a busy machine add to it. Uniform over 500 ms and some 400
+    // quotes, the mean's own spread is 144 / 20 ms: three and a half of it below.
     let delay_ms = figure("polling", "delay_us") / 1e3;
-    assert!((245.0..350.0).contains(&delay_ms), "{delay_ms} ms");
+    assert!((225.0..350.0).contains(&delay_ms), "{delay_ms} ms");
     // The age of what is shown: P/2 and the mean time between quotes, 250 and 25 ms.
     let age_ms = figure("polling", "age_us") / 1e3;
-    assert!((262.0..380.0).contains(&age_ms), "{age_ms} ms");
+    assert!((245.0..380.0).contains(&age_ms), "{age_ms} ms");
     // A symbol changes 5 times a second: 1 - (1 - exp(-2.5)) / 2.5.
     let wrong = figure("polling", "wrong");
     assert!((0.57..0.75).contains(&wrong), "{wrong}");

@@ -61,7 +61,7 @@ pub const ALL: &[Rule] = rules![
     "quic.unchecked", Bytes, [Note], "the server's end is not known", "byte identities";
     "quic.lost", Timing, [Note], "any packet lost", "retransmits on our connections";
     "server.listen_drops", Timing, [Invalid], "any connection dropped by our listener's full queue", "drops of our listener";
-    "kernel.retransmitted", Timing, [Note, Invalid], "any; invalid above 3 and 0.1 % of our segments", "retransmits on our connections";
+    "kernel.retransmitted", Timing, [Note, Invalid], "any; invalid above 3 and 0.1 % of our segments, but where packets are emulated", "retransmits on our connections";
     "sockets.nodelay", Timing, [Invalid], "any socket of either end without TCP_NODELAY", "rule 0, Nagle";
     "sockets.congestion_control", Timing, [Note], "any end not on cubic", "rule 0, congestion control";
     "histogram.clipped", Timing, [Invalid], "any duration above 20 min", "histogram clipping";

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use ticker::clock;
 use wire::Bodies;
 
-use super::{Ran, next_ns, phase_ns};
+use super::{Ran, free_ns, next_ns, phase_ns};
 use crate::{
     clients::{
         chat, envelope,
@@ -66,6 +66,7 @@ async fn hear(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64)
         if client.before.get() > 1 {
             planned_ns += clock::now_ns().saturating_sub(planned_ns).next_multiple_of(period_ns);
         }
+        let mut answered_ns = 0;
         loop {
             let late = clock::now_ns() > planned_ns;
             tokio::select! {
@@ -73,9 +74,11 @@ async fn hear(client: &Client, stands: &mut bool, http: &mut Http, from_ns: u64)
                 () = client.closing() => break,
                 () = client.worker.pacer.at(planned_ns) => {}
             }
-            client.worker.recorder.borrow_mut().action(planned_ns, clock::now_ns(), late);
+            let free_ns = free_ns(client.plan(), planned_ns, answered_ns);
+            client.worker.recorder.borrow_mut().action(free_ns, clock::now_ns(), late);
             let took = ask(client, http, &format!("{room}&after={last}&member={member}")).await?;
             last = took.last;
+            answered_ns = took.at_ns;
             client.worker.recorder.borrow_mut().request(planned_ns, took.at_ns, took.messages);
             planned_ns = next_ns(options.pace, planned_ns, took.at_ns, period_ns);
         }

@@ -32,6 +32,7 @@ async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: 
     client.connected(from_ns, at_ns);
     let Some(t0_ns) = client.started().await else { return Ok(()) };
     let mut messages = Messages::new(client, t0_ns)?;
+    let mut answered_ns = 0;
     loop {
         let due_ns = messages.due_ns();
         // A report that is due while the one before is under way is sent late, never skipped.
@@ -43,7 +44,8 @@ async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: 
         }
         let at_ns = clock::now_ns();
         let Some(said) = messages.next(client, at_ns) else { return Ok(()) };
-        client.worker.recorder.borrow_mut().action(said.due_ns, at_ns, late);
+        // What waits for the answer before is late by the server or the network, not by us.
+        client.worker.recorder.borrow_mut().action(said.due_ns.max(answered_ns), at_ns, late);
         let length = said.bytes.len() as u64;
         let own = [
             ("content-type", "application/json".to_owned()),
@@ -59,6 +61,7 @@ async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: 
         response.into_body().collect().await?;
         http.socket().claim_published(said.payload, length).ok_or(ClientError::Unscanned)?;
         let done_ns = http.socket().last_read_ns();
+        answered_ns = done_ns;
         messages.acknowledged(client, done_ns)?;
         client.worker.recorder.borrow_mut().request(said.due_ns, done_ns, 1);
     }

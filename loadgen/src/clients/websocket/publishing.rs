@@ -22,6 +22,9 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+/// How soon it is looked again whether a message was written.
+const LOOK_AGAIN_NS: u64 = 50_000;
+
 pub(super) async fn converse(
     client: &Client,
     stands: &mut bool,
@@ -94,7 +97,7 @@ async fn publish(client: &Client, frames: &mut Frames, socket: &Socket, messages
     }
     // In a stream of HTTP/2 it is written by the connection's own task.
     while socket.claim_published(said.payload, length).is_none() {
-        tokio::task::yield_now().await;
+        client.worker.pacer.at(clock::now_ns() + LOOK_AGAIN_NS).await;
     }
     Ok(())
 }
