@@ -22,6 +22,9 @@ use peer::Peer;
 pub use workload::Workload;
 use workload::{Mix, SlowReaders, Storm};
 
+/// What slow readers are given to read what waits for them.
+const CATCHING_UP: Duration = Duration::from_secs(2);
+
 /// A run: every variant, `trials` times each.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
@@ -153,7 +156,8 @@ impl VariantPlan {
     /// How long after the window the last quote may still be on its way.
     pub fn drain(&self) -> Duration {
         let begins = self.phases().map_or(0, |phases| phases.period_ns);
-        let link = self.link.as_ref().map_or(Duration::ZERO, Link::drain);
+        let link = self.link.as_ref().map_or(Duration::ZERO, Link::drain)
+            + self.slow.map_or(Duration::ZERO, |_| CATCHING_UP);
         let own = crate::clients::drain(self.kind, &self.options) + Duration::from_nanos(begins) + link;
         own.max(self.mix.map_or(Duration::ZERO, |mix| mix.drain))
     }

@@ -256,12 +256,10 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Some(slow) = &self.0.slow {
-            if self.0.timeline.phase(clock::now_ns()) == Phase::Drain {
-                slow.borrow_mut().hurry(&self.0.stream.borrow());
-            }
-            ready!(slow.borrow_mut().poll_turn(cx));
+            let may_hurry = || self.0.timeline.phase(clock::now_ns()) == Phase::Drain;
+            ready!(slow.borrow_mut().poll_turn(cx, &self.0.stream.borrow(), may_hurry));
             let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece[..slow.borrow().piece().min(buf.remaining())]);
+            let mut piece = ReadBuf::new(&mut piece[..PIECE.min(buf.remaining())]);
             ready!(Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, &mut piece))?;
             let read = piece.filled();
             slow.borrow_mut().read(read.len());

@@ -192,6 +192,23 @@ fn unsupported() {
         ("a link's loss", "[link]\nloss = \"60%\""),
         ("a link's failure", "[[link.event]]\nat = \"1s\"\nwhat = \"outage\""),
         ("a failure after the window", "[[link.event]]\nat = \"1m\"\nwhat = \"reset\""),
+        (
+            "failures at the same time",
+            "[[link.event]]\nat = \"1s\"\nwhat = \"reset\"\nlasts = \"2s\"\n[[link.event]]\nat = \"2s\"\nwhat = \"partition\"",
+        ),
+        (
+            "packets that are reset",
+            "[link]\nlevel = \"packets\"\n[[link.event]]\nat = \"1s\"\nwhat = \"reset\"",
+        ),
+        (
+            "reports that are reset",
+            "[workload]\nkind = \"uplink\"\n[[link.event]]\nat = \"1s\"\nwhat = \"reset\"",
+        ),
+        (
+            "stages of a burst",
+            "[workload]\nkind = \"burst\"\n[[phase]]\nlasts = \"1s\"\nupdates_per_second = 5.0",
+        ),
+        ("a storm that does not end", "[workload]\nkind = \"storm\"\njitter = \"1m\""),
         ("a key of another workload", "[workload]\nkind = \"storm\"\nfactor = 5.0"),
         ("too much of a burst", "[workload]\nkind = \"burst\"\nfactor = 1e9"),
         (
