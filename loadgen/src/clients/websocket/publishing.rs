@@ -53,7 +53,7 @@ pub(super) async fn converse(
         Said::Message(_) if client.plan().workload == Workload::Uplink => {
             socket.claim(0).map(drop).ok_or(ClientError::Unscanned)
         }
-        said => take(client, socket, frames, said),
+        said @ (Said::Message(_) | Said::Close(_) | Said::Control) => take(client, socket, frames, said),
     };
     let Some(t0_ns) = started else { return close_with(frames, client, rest).await };
     let mut messages = Messages::new(client, t0_ns)?;
