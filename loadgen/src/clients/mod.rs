@@ -220,7 +220,7 @@ pub async fn run(client: Client) {
             Err(error) => client.failed(&error),
         }
         if !comes_back {
-            return client.tell_slow();
+            return;
         }
     }
 }

@@ -343,6 +343,13 @@ impl Client {
     }
 }
 
+/// Whether it closed in order or was given up, what a slow reader has is told.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.tell_slow();
+    }
+}
+
 /// A quote of the ticker's own as a tape takes it.
 fn heard<'a>(quote: &QuoteView<'a>) -> Heard<'a> {
     let unix_ns = |us: u64| i64::try_from(us).ok()?.checked_mul(1_000);
