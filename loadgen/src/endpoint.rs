@@ -314,6 +314,7 @@ mod tests {
             remote,
             server: None,
             open: Default::default(),
+            say: None,
             message: Default::default(),
             secrets: Vec::new(),
         }

@@ -120,7 +120,12 @@ impl VariantPlan {
 
     /// Somebody else's server whose schedule is to be learned; a schedule that clients keep is known.
     pub fn heard(&self) -> Option<&Peer> {
-        self.peer.as_ref().filter(|_| !self.workload.clients_publish())
+        self.peer.as_ref().filter(|_| !self.workload.clients_publish() && !self.workload.has_rooms())
+    }
+
+    /// Somebody else's server with rooms of its own. One that speaks the reference server's protocol has the same rooms.
+    pub fn rooms_of_others(&self) -> Option<&Peer> {
+        self.peer.as_ref().filter(|peer| peer.say.is_some())
     }
 
     /// Whether another machine may be measured.

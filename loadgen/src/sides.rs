@@ -282,6 +282,7 @@ fn send(
                 remote: false,
                 server: None,
                 open: Open::default(),
+                say: None,
                 message: MessageRules::default(),
                 secrets: Vec::new(),
             });

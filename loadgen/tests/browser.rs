@@ -12,8 +12,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use chromium::Chromium;
 
-#[path = "common/chromium.rs"]
-mod chromium;
+use crate::chromium;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Quotes that each page takes.

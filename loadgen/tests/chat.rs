@@ -9,8 +9,7 @@ use loadgen::{
 use measurement::result::{Status, Trial, Verdict};
 use ticker::Engine;
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 /// Three rooms of so many.
 const MEMBERS: u64 = 4;

@@ -20,8 +20,7 @@ use tokio::{
     sync::oneshot,
 };
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const QUOTES: usize = 60;

@@ -14,10 +14,7 @@ use servers::{Settings, Start};
 use ticker::{Anchor, Engine, Transport, clock};
 use tokio::sync::oneshot;
 
-#[path = "common/trials.rs"]
-mod trials;
-#[path = "common/workers.rs"]
-mod workers;
+use crate::{trials, workers};
 
 /// The transports that the direct engine speaks.
 fn spoken() -> impl Iterator<Item = Transport> {
@@ -247,7 +244,7 @@ async fn an_echo_is_a_round_trip_for_each_message_with_every_byte_of_it() {
     for (lines, set, overhead, payload) in [
         ("", "feed.quote_bytes=120", 2 + 6, 120),
         ("", "feed.quote_bytes=2000", 4 + 8, 2000),
-        ("encoding = \"binary\"", "feed.quote_bytes=120", 3 + 7, 36),
+        ("encoding = \"binary\"", "feed.quote_bytes=120", 3 + 7, 120),
     ] {
         let text = format!("[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\n{lines}\n");
         let (_, trial) = trials::run(trials::cores(), &text, &[set, "feed.arrivals=constant"]).await;

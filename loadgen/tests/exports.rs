@@ -12,8 +12,7 @@ use std::{
 use measurement::result::{Histogram, RunResult, Trial};
 use serde_json::{Value, json};
 
-mod peers;
-mod python;
+use crate::{peers, python};
 
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/scenario.schema.json");
 

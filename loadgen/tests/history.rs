@@ -10,7 +10,7 @@ use measurement::{
 };
 use ticker::random;
 
-mod python;
+use crate::python;
 
 /// A normal deviate by the sum of twelve uniforms.
 fn normal(seed: u64, n: usize) -> f64 {

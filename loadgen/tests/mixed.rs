@@ -16,8 +16,7 @@ use loadgen::{
 use measurement::result::{Manifest, RunResult, Status, Trial, Verdict};
 use tokio_util::sync::CancellationToken;
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const MIXED: &str = "[workload]\nkind = \"mixed\"\n";

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 
 use chromium::Chromium;
 
-#[path = "common/chromium.rs"]
-mod chromium;
+use crate::chromium;
 
 /// A text that breaks a page which does not escape it, and a label that is cut.
 const HOSTILE: &str =

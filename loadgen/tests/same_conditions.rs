@@ -19,8 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const QUOTE: u64 = 120;

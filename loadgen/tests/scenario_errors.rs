@@ -312,6 +312,44 @@ fn servers_of_others() {
 }
 
 #[test]
+fn rooms_of_others() {
+    let chat = |title: &'static str, kind: &str, lines: &str| {
+        let head = "[workload]\nkind = \"chat\"\n[load]\nclients = 8\n[feed]\nsymbols = 4\n[[transport]]\n";
+        errors(&[(title, &format!("{head}kind = \"{kind}\"\n{lines}\n"), &[])])
+    };
+    let frames =
+        |title, lines: &str| chat(title, "websocket", &format!("url = \"ws://127.0.0.1:9/chat\"\n{lines}"));
+    let events = |title, lines: &str| {
+        chat(title, "socketio", &format!("url = \"http://127.0.0.1:9/socket.io/\"\n{lines}"))
+    };
+    let text = [
+        chat("a stream that only hears", "sse", "url = \"http://127.0.0.1:9/events\""),
+        chat(
+            "something to say at the reference server",
+            "websocket",
+            "[transport.send]\nmessage = \"{message}\"",
+        ),
+        frames("something to say without what is said", "[transport.send]\nmessage = \"hello\""),
+        frames("an event of a frame", "[transport.send]\nevent = \"say\""),
+        frames("a counter of what is known", "[transport.message]\nsequence = \"/seq\""),
+        frames("a place without a slash", "[transport.message]\nsaid = \"text\""),
+        events("an event that is not named", "[transport.send]\nmessage = \"{message}\""),
+        events("no event to hear", "[transport.send]\nevent = \"say\""),
+        errors(&[(
+            "something to say without rooms",
+            &format!("{PUSH}url = \"ws://127.0.0.1:9/\"\n[transport.send]\nmessage = \"{{message}}\"\n"),
+            &[],
+        )]),
+        errors(&[(
+            "a place of what is said without rooms",
+            &format!("{PUSH}url = \"ws://127.0.0.1:9/\"\n[transport.message]\nsaid = \"/text\"\n"),
+            &[],
+        )]),
+    ];
+    insta::assert_snapshot!(text.concat());
+}
+
+#[test]
 fn every_scenario_of_the_documentation_can_be_run() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -454,7 +492,7 @@ fn the_supported_value_of_every_reserved_key_passes() {
 }
 
 /// Scenarios that start scripts of the repository: an installed binary alone could not run them.
-const OF_THE_CHECKOUT: [&str; 1] = ["proxies"];
+const OF_THE_CHECKOUT: [&str; 3] = ["proxies", "echo-others", "chat-others"];
 
 #[test]
 fn every_scenario_of_the_repository_loads_and_is_shipped() {

@@ -10,7 +10,7 @@ use servers::{Settings, Start};
 use ticker::FeedSettings;
 use tokio::sync::oneshot;
 
-mod peers;
+use crate::peers;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const QUOTES: u64 = 60;

@@ -7,8 +7,7 @@ use loadgen::{clients, plan::VariantPlan};
 use measurement::result::{Status, Trial, Verdict};
 use ticker::{FeedSettings, Schedule, Subscriptions, Transport};
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 /// Bytes of a quote, as JSON and in the binary layout.
 const QUOTE: u64 = 120;

@@ -6,8 +6,7 @@ use measurement::result::{Severity, Status, Trial, Verdict};
 use relay::packets;
 use ticker::{FeedSettings, Schedule};
 
-#[path = "common/trials.rs"]
-mod trials;
+use crate::trials;
 
 async fn run(text: &str, set: &[&str]) -> Trial {
     let (plan, trial) = trials::run(trials::cores(), text, set).await;
@@ -101,7 +100,12 @@ async fn reports_are_taken_one_by_one() {
 /// The library's clients publish as the direct engine's do.
 #[tokio::test]
 async fn what_is_said_comes_back_over_the_library_too() {
-    for transport in ["engine = \"library\"", "deflate = \"takeover\"", "http = \"2\"\ntls = true"] {
+    for transport in [
+        "engine = \"library\"",
+        "engine = \"library\"\nencoding = \"binary\"",
+        "deflate = \"takeover\"",
+        "http = \"2\"\ntls = true",
+    ] {
         let text = format!("[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\n{transport}\n");
         let trial = run(&text, &["feed.updates_per_second=20", "load.measure=800ms"]).await;
         assert!(trial.updates.delivered_once > 12 * 10, "{transport}: {:?}", trial.updates);

@@ -9,6 +9,8 @@ use crate::{Quote, QuoteView};
 pub const QUOTE: u8 = 1;
 /// First byte of a message that is a snapshot.
 pub const SNAPSHOT: u8 = 2;
+/// First byte of a message that is one quote and padding, which only clients of an echo send.
+pub const PADDED: u8 = 3;
 /// Bytes of a quote without the message's first byte.
 pub const RECORD_BYTES: usize = 36;
 /// Bytes of a snapshot before its records: kind, last, gap.
@@ -18,6 +20,14 @@ pub const SNAPSHOT_HEAD_BYTES: usize = 1 + 8 + 8;
 pub fn encode_quote(quote: &Quote<'_>, out: &mut Vec<u8>) {
     out.push(QUOTE);
     encode_record(quote, out);
+}
+
+/// Appends a message with one quote and zeros after it, `quote_bytes` long besides its first byte; 37 bytes at least.
+pub fn encode_padded(quote: &Quote<'_>, quote_bytes: u32, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(PADDED);
+    encode_record(quote, out);
+    out.resize(out.len().max(start + 1 + quote_bytes as usize), 0);
 }
 
 /// Appends the head of a snapshot; the records of its quotes follow.
@@ -61,7 +71,7 @@ pub enum Message<'a> {
 /// Bytes that are no message of `ticker.binary.v1`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a binary message of {length} bytes that begins with {first:?}, expected 1 and 36 bytes, or 2, 16 and records of 36"
+    "a binary message of {length} bytes that begins with {first:?}, expected 1 and 36 bytes, 2, 16 and records of 36, or 3 and at least 36"
 )]
 pub struct NotBinary {
     /// Its first byte.
@@ -75,6 +85,9 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, NotBinary> {
     let wrong = || NotBinary { first: bytes.first().copied(), length: bytes.len() };
     match bytes.split_first() {
         Some((&QUOTE, record)) => record_of(record).map(Message::Quote).ok_or_else(wrong),
+        Some((&PADDED, rest)) => {
+            rest.get(..RECORD_BYTES).and_then(record_of).map(Message::Quote).ok_or_else(wrong)
+        }
         Some((&SNAPSHOT, rest)) if rest.len() >= 16 && (rest.len() - 16) % RECORD_BYTES == 0 => {
             let (head, records) = rest.split_at(16);
             let quotes = records.chunks(RECORD_BYTES).map(record_of).collect::<Option<_>>();
@@ -131,6 +144,18 @@ mod tests {
              00002779\
              0000012c"
         );
+    }
+
+    #[test]
+    fn padding_is_not_looked_at() {
+        for (quote_bytes, length) in [(0, 37), (36, 37), (120, 121)] {
+            let mut bytes = vec![9];
+            encode_padded(&quote(7), quote_bytes, &mut bytes);
+            assert_eq!(bytes.len(), 1 + length);
+            let Ok(Message::Quote(found)) = decode(&bytes[1..]) else { panic!("{bytes:?}") };
+            assert_eq!((found.seq, found.sym, found.qty), (7, "BOLT", 300));
+        }
+        assert!(decode(&[PADDED; RECORD_BYTES]).is_err());
     }
 
     #[test]

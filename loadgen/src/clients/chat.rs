@@ -11,18 +11,22 @@ use http_body_util::BodyExt as _;
 use ticker::{Due, FeedError, Quote, Schedule, Transport, clock, symbol_name};
 
 use super::{
-    Ran,
+    Ran, envelope,
     http::{Body, Http},
+    mapping,
     message::{self, Incoming},
     request,
 };
 use crate::{
+    plan::peer::Text,
     socket::{Socket, Unit},
     worker::{Client, ClientError, Job},
 };
 
 /// The path that messages are posted to.
 const SAY_PATH: &str = "/say";
+/// What stands for a message in what is around it.
+const MESSAGE: &str = "{message}";
 /// What a count of members begins with.
 const ONLINE: &[u8] = br#"{"online":"#;
 
@@ -49,6 +53,20 @@ pub(super) fn room(client: &Client) -> String {
     format!("room-{}", client.number() / client.plan().feed.symbols)
 }
 
+/// What the scenario says is to be said first, in the client's room.
+pub(super) fn greetings(client: &Client) -> impl Iterator<Item = String> {
+    let greetings = client.plan().peer.iter().flat_map(|peer| &peer.open.send);
+    greetings.map(
+        |text| if client.plan().workload.has_rooms() { placed(client, text) } else { text.filled.clone() },
+    )
+}
+
+/// A text of the scenario with the client's place in it.
+fn placed(client: &Client, text: &Text) -> String {
+    let member = client.number() % client.plan().feed.symbols;
+    text.filled.replace("{room}", &room(client)).replace("{member}", &member.to_string())
+}
+
 /// Somebody heard how many there are, first of all itself: from now on it is told everything.
 pub(super) fn joined(client: &Client, stands: &mut bool, (from_ns, at_ns): (u64, u64)) {
     if !std::mem::replace(stands, true) {
@@ -62,9 +80,22 @@ pub(super) fn is_count(text: &[u8]) -> bool {
     text.starts_with(ONLINE)
 }
 
-/// Takes what somebody said.
+/// Takes what somebody said. Of what somebody else's server tells besides nothing is read.
 pub(super) fn take(client: &Client, text: &[u8], claim: impl FnOnce(u64) -> Option<u64>) -> Ran {
-    message::take(client, &Incoming::of(text), claim).map(drop)
+    let Some(peer) = client.plan().rooms_of_others() else {
+        return message::take(client, &Incoming::of(text), claim).map(drop);
+    };
+    let said = std::str::from_utf8(text).ok().and_then(|text| mapping::said(&peer.message, text));
+    match said.filter(|(said, _)| envelope::parse_quote(said.as_bytes()).is_ok()) {
+        Some((said, bytes)) => {
+            message::take(client, &Incoming::of(said.as_bytes()), |_| claim(bytes)).map(drop)
+        }
+        None => {
+            claim(0).ok_or(ClientError::Unscanned)?;
+            client.skipped(&String::from_utf8_lossy(text));
+            Ok(())
+        }
+    }
 }
 
 /// What one member says.
@@ -77,7 +108,19 @@ pub(super) struct Speaker<'a> {
     /// Of the connection before, nothing is said again, and what was due while there was none is lost.
     from_ns: u64,
     t0_ns: Option<u64>,
+    /// What is before and after it, to somebody else's server.
+    around: (String, String),
     text: Vec<u8>,
+}
+
+/// What a member says.
+pub(super) struct Speech<'a> {
+    /// The message, with what is around it.
+    pub(super) text: &'a str,
+    /// Bytes of it that are the update.
+    pub(super) payload: u64,
+    /// When it was due.
+    pub(super) due_ns: u64,
 }
 
 impl<'a> Speaker<'a> {
@@ -85,7 +128,19 @@ impl<'a> Speaker<'a> {
     pub(super) fn new(client: &'a Client) -> Self {
         let symbol = client.number() % client.plan().feed.symbols;
         let from_ns = if client.before.get() > 0 { clock::now_ns() } else { 0 };
-        Self { client, symbol, name: symbol_name(symbol), said: 0, from_ns, t0_ns: None, text: Vec::new() }
+        let say = client.plan().peer.as_ref().and_then(|peer| peer.say.as_ref());
+        let around = say.map_or_else(String::new, |say| placed(client, &say.message));
+        let (before, after) = around.split_once(MESSAGE).unwrap_or_default();
+        Self {
+            client,
+            symbol,
+            name: symbol_name(symbol),
+            said: 0,
+            from_ns,
+            t0_ns: None,
+            around: (before.to_owned(), after.to_owned()),
+            text: Vec::new(),
+        }
     }
 
     fn next(&self) -> Result<Option<Due>, ClientError> {
@@ -113,30 +168,33 @@ impl<'a> Speaker<'a> {
         }
     }
 
-    /// What is due, as it is said; and the instant at which it was due.
-    pub(super) fn say(&mut self) -> Result<(&str, u64), ClientError> {
-        let Some(due) = self.next()? else { return Ok(("", 0)) };
+    /// What is due, as it is said.
+    pub(super) fn say(&mut self) -> Result<Speech<'_>, ClientError> {
+        let due = self.next()?.ok_or(ClientError::Unscanned)?;
         let due_ns = self.t0_ns.unwrap_or_default() + due.offset_ns;
         let at_ns = clock::now_ns();
         let anchor = self.client.worker.job.anchor;
         let (due_us, sent_us) = (anchor.unix_us(due_ns), anchor.unix_us(at_ns));
         self.said += 1;
         self.text.clear();
+        self.text.extend_from_slice(self.around.0.as_bytes());
         let quote = Quote { due, symbol: &self.name, due_us, sent_us };
         quote.encode(self.client.plan().feed.quote_bytes, &mut self.text);
+        let payload = (self.text.len() - self.around.0.len()) as u64;
+        self.text.extend_from_slice(self.around.1.as_bytes());
         self.client.worker.recorder.borrow_mut().action(due_ns, at_ns, false);
         let text = std::str::from_utf8(&self.text).map_err(|_| ClientError::Unscanned)?;
-        Ok((text, due_ns))
+        Ok(Speech { text, payload, due_ns })
     }
 }
 
 /// The message that was written last has so much payload. In a stream of HTTP/2 the connection's own task writes it.
-pub(super) async fn claim_said(socket: &Socket, payload: u64) -> Unit {
+pub(super) async fn claim_said(client: &Client, socket: &Socket, payload: u64) -> Unit {
     loop {
         if let Some(unit) = socket.claim_sent_payload(payload) {
             return unit;
         }
-        tokio::task::yield_now().await;
+        client.worker.pacer.at(clock::now_ns() + super::publishing::LOOK_AGAIN_NS).await;
     }
 }
 
@@ -151,8 +209,7 @@ pub(super) async fn post(client: &Client, http: &mut Http) -> Ran {
             () = client.closing() => return Ok(()),
             due = speaker.due() => due?,
         }
-        let (text, due_ns) = speaker.say()?;
-        let payload = text.len() as u64;
+        let Speech { text, payload, due_ns } = speaker.say()?;
         let body = Body::new(Bytes::copy_from_slice(text.as_bytes()));
         let request = request::build(client, Method::POST, &path, &own, body)?;
         let response = http.send(request).await?.ok_or(ClientError::Closed)?;
@@ -160,7 +217,7 @@ pub(super) async fn post(client: &Client, http: &mut Http) -> Ran {
             return Err(ClientError::Status { found: response.status(), expected: "204" });
         }
         response.into_body().collect().await?;
-        claim_said(http.socket(), payload).await;
+        claim_said(client, http.socket(), payload).await;
         let done_ns = http.socket().last_read_ns();
         client.worker.recorder.borrow_mut().request(due_ns, done_ns, 1);
     }

@@ -85,12 +85,7 @@ impl Mapping {
 
     fn json<'a>(&self, text: &'a str) -> Option<Reading<'a>> {
         let whole: &RawValue = serde_json::from_str(text).ok()?;
-        let holds = |(pointer, wanted): &(String, Value)| {
-            locate(whole, pointer)
-                .and_then(|found| serde_json::from_str::<Value>(found.get()).ok())
-                .is_some_and(|found| same(&found, wanted))
-        };
-        if !self.rules.when.iter().all(holds) {
+        if !holds(&self.rules, whole) {
             return None;
         }
         let cursor = self.rules.cursor.as_ref().and_then(|pointer| text_of(locate(whole, pointer)?));
@@ -161,6 +156,32 @@ impl Mapping {
         let named = |pattern: &Regex| pattern.capture_names().flatten().any(|name| name == group);
         self.pattern.as_ref().map_or(pointer.is_some(), named)
     }
+}
+
+/// What a member of a room said, within what the room's server tells of it, and how many bytes of the message it takes;
+/// `None` if the server tells something else.
+pub(super) fn said<'a>(rules: &MessageRules, text: &'a str) -> Option<(Cow<'a, str>, u64)> {
+    let whole: &RawValue = serde_json::from_str(text).ok()?;
+    if !holds(rules, whole) {
+        return None;
+    }
+    let found = locate(whole, rules.said.as_deref().unwrap_or_default())?.get();
+    match found.as_bytes() {
+        // Text within text: what is escaped there takes more bytes than it says.
+        [b'"', within @ .., b'"'] => {
+            Some((Cow::Owned(serde_json::from_str(found).ok()?), within.len() as u64))
+        }
+        _ => Some((Cow::Borrowed(found), found.len() as u64)),
+    }
+}
+
+/// Whether a message has the values that those to be read have.
+fn holds(rules: &MessageRules, whole: &RawValue) -> bool {
+    rules.when.iter().all(|(pointer, wanted)| {
+        locate(whole, pointer)
+            .and_then(|found| serde_json::from_str::<Value>(found.get()).ok())
+            .is_some_and(|found| same(&found, wanted))
+    })
 }
 
 /// What a pointer leads to, verbatim.
@@ -339,6 +360,23 @@ mod tests {
         check(&told, None, "hello", None);
         assert!(check_pattern(r"(?<price>\d+)").unwrap_err().contains("means nothing"));
         assert!(check_pattern(r"(").is_err() && check_pattern(r"\d+").is_ok());
+    }
+
+    #[test]
+    fn what_a_member_said_is_the_message_or_a_part_of_it_or_text_in_it() {
+        let check = |pointer: Option<&str>, text: &str, expected: Option<(&str, u64)>| {
+            let when = vec![("/type".to_owned(), json!("said"))];
+            let when = if pointer.is_some() { when } else { Vec::new() };
+            let rules = MessageRules { said: pointer.map(str::to_owned), when, ..MessageRules::default() };
+            let found = said(&rules, text);
+            assert_eq!(found.as_ref().map(|(said, bytes)| (said.as_ref(), *bytes)), expected, "{text}");
+        };
+        check(None, r#"{"seq":1}"#, Some((r#"{"seq":1}"#, 9)));
+        check(None, r#""{\"seq\":1}""#, Some((r#"{"seq":1}"#, 11)));
+        check(None, "Anna is here", None);
+        check(Some("/text"), r#"{"type":"said","text":{"seq":1}}"#, Some((r#"{"seq":1}"#, 9)));
+        check(Some("/text"), r#"{"type":"online","text":{"seq":1}}"#, None);
+        check(Some("/text"), r#"{"type":"said"}"#, None);
     }
 
     #[test]

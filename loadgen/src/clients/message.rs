@@ -88,11 +88,12 @@ fn binary(
     claim: impl FnOnce(u64) -> Option<u64>,
 ) -> Result<Took, ClientError> {
     let message = binary::decode(bytes)?;
-    let records = match &message {
-        binary::Message::Quote(_) => 1,
-        binary::Message::Snapshot { quotes, .. } => quotes.len(),
+    let payload = match &message {
+        // Its kind is before it; padding is of it.
+        binary::Message::Quote(_) => bytes.len() - 1,
+        binary::Message::Snapshot { quotes, .. } => quotes.len() * binary::RECORD_BYTES,
     };
-    let stamp_ns = claim((records * binary::RECORD_BYTES) as u64).ok_or(ClientError::Unscanned)?;
+    let stamp_ns = claim(payload as u64).ok_or(ClientError::Unscanned)?;
     match message {
         binary::Message::Quote(quote) => {
             client.quotes(std::iter::once(quote), stamp_ns);

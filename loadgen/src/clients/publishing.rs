@@ -8,6 +8,8 @@ use crate::{
     worker::{Client, ClientError},
 };
 
+/// How soon it is looked again whether a message was written.
+pub(super) const LOOK_AGAIN_NS: u64 = 50_000;
 /// What stands before the record of a binary quote.
 const KIND_BYTES: u64 = 1;
 
@@ -64,7 +66,12 @@ impl Messages {
                 0
             }
             Encoding::Binary => {
-                binary::encode_quote(&quote, &mut bytes);
+                // What comes back is as long as it is wanted; a report is as short as it can be.
+                if client.plan().workload == Workload::Echo {
+                    binary::encode_padded(&quote, client.plan().feed.quote_bytes, &mut bytes);
+                } else {
+                    binary::encode_quote(&quote, &mut bytes);
+                }
                 KIND_BYTES
             }
         };

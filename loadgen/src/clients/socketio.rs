@@ -115,7 +115,7 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 
 /// The packet that joins the namespace, with the symbols that the client wants.
 fn join(client: &Client) -> String {
-    if client.plan().workload.has_rooms() {
+    if has_own_rooms(client) {
         return chat::JOIN.to_owned();
     }
     match client.symbols() {
@@ -126,7 +126,12 @@ fn join(client: &Client) -> String {
 
 /// The packet that leaves it.
 fn leave(client: &Client) -> &'static str {
-    if client.plan().workload.has_rooms() { chat::LEAVE } else { "41" }
+    if has_own_rooms(client) { chat::LEAVE } else { "41" }
+}
+
+/// Whether the rooms are those of the reference server, which have a namespace of their own.
+fn has_own_rooms(client: &Client) -> bool {
+    client.plan().workload.has_rooms() && client.plan().rooms_of_others().is_none()
 }
 
 /// One client's session, whatever carries it.
@@ -380,8 +385,7 @@ impl Session<'_> {
     fn say(&mut self, mut say: impl FnMut(&str)) {
         self.unsaid.drain(..).for_each(|text| say(&text));
         if self.joined && !std::mem::replace(&mut self.greeted, true) {
-            let wanted = self.client.plan().peer.iter().flat_map(|peer| &peer.open.send);
-            wanted.for_each(|event| say(&format!("42{}", event.filled)));
+            clients_chat::greetings(self.client).for_each(|event| say(&format!("42{event}")));
         }
     }
 
@@ -402,7 +406,7 @@ impl Session<'_> {
     fn is_read(&self, event: &str) -> bool {
         let worker = &self.client.worker;
         if self.member.is_one() {
-            return event == "said";
+            return self.member.hears(event);
         }
         worker.mapping.is_some() || worker.listening.is_some() || matches!(event, "quote" | "snapshot")
     }

@@ -112,7 +112,8 @@ impl Desk {
             binary::Message::Quote(quote) => {
                 self.quote(index, quote.seq, quote.sent, at_ns);
                 self.batch_end(index, at_ns);
-                Ok(Took { payload: binary::RECORD_BYTES as u64, updates: 1, last: None })
+                // Its kind is before it; padding is of it.
+                Ok(Took { payload: bytes.len() as u64 - 1, updates: 1, last: None })
             }
             binary::Message::Snapshot { last, quotes, .. } => {
                 self.recorder.snapshot(index, last, quotes.iter().map(|quote| quote.seq), at_ns);

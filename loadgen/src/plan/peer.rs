@@ -81,6 +81,9 @@ pub struct Peer {
     pub server: Option<PeerServer>,
     /// What to say first.
     pub open: Open,
+    /// What members of its rooms say; `None` where there are no rooms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub say: Option<Say>,
     /// How to read what comes.
     pub message: MessageRules,
     /// Values that are redacted wherever text is shown.
@@ -100,6 +103,7 @@ impl Peer {
             .chain(headers.iter_mut().map(|(_, text)| text))
             .chain(send)
             .chain(keepalive.as_mut().map(|keepalive| &mut keepalive.send))
+            .chain(self.say.as_mut().map(|say| &mut say.message))
             .chain(words)
     }
 }
@@ -140,6 +144,15 @@ pub struct Keepalive {
     pub every: Duration,
     /// `ping` for a ping frame, else a text message.
     pub send: Text,
+}
+
+/// How a member of a room says something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Say {
+    /// Name of the event that carries it, where the transport has events.
+    pub event: Option<String>,
+    /// What is around it: `{message}` stands for what is said, `{room}` and `{member}` for where and by whom.
+    pub message: Text,
 }
 
 /// How a message is written.
@@ -236,6 +249,9 @@ pub struct MessageRules {
     pub snapshot: bool,
     /// How clocks are brought together.
     pub clock: ClockKind,
+    /// Rooms: where in a message is what a member said; without it the message is it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 impl Default for MessageRules {
@@ -253,6 +269,7 @@ impl Default for MessageRules {
             cursor: None,
             snapshot: false,
             clock: ClockKind::SameHost,
+            said: None,
         }
     }
 }

@@ -75,9 +75,6 @@ impl Workload {
             (Self::Uplink, Engine::Library) if of_others => {
                 Some(Conflict { what: "`workload.kind = \"uplink\"` and `url`", why: reference })
             }
-            (Self::Chat, _) if of_others => {
-                Some(Conflict { what: "`workload.kind = \"chat\"` and `url`", why: reference })
-            }
             (Self::Chat, Engine::Direct) => {
                 Some(Conflict { what: "`workload.kind = \"chat\"` and `engine = \"direct\"`", why: library })
             }

@@ -143,6 +143,7 @@ fn unknown_key(rest: &str, path: &[String]) -> Problem {
         ("[[claim]]", wire::keys_of::<wire::Claim>()),
         ("[transport.server]", wire::keys_of::<wire::Server>()),
         ("[transport.open]", wire::keys_of::<wire::Open>()),
+        ("[transport.send]", wire::keys_of::<wire::Send>()),
         ("[transport.message]", wire::keys_of::<wire::Message>()),
     ];
     let elsewhere =

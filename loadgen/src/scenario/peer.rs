@@ -1,6 +1,7 @@
-//! `url`, `[transport.server]`, `[transport.open]` and `[transport.message]` -> [`Peer`]: every value checked.
+//! `url`, `[transport.server]`, `[transport.open]`, `[transport.send]` and `[transport.message]` -> [`Peer`]: every value checked.
 
 mod message;
+mod rooms;
 
 use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
@@ -30,8 +31,9 @@ pub(super) fn resolve(
     kind: ticker::Transport,
     own: &wire::Transport,
     allowed: bool,
+    has_rooms: bool,
 ) -> Result<Option<Peer>, ScenarioError> {
-    let reader = Reader { sources, environment, takes: clients::peer_keys(kind), kind };
+    let reader = Reader { sources, environment, takes: clients::peer_keys(kind), kind, has_rooms };
     let Some(url) = &own.url else {
         return reader.without_url(own).map(|()| None);
     };
@@ -42,6 +44,7 @@ pub(super) fn resolve(
     let server = own.server.as_ref().map(|server| reader.server(server, &mut secrets)).transpose()?;
     reader.port(url, &url_text, own.server.as_ref(), server.as_ref())?;
     let open = own.open.as_ref().map(|open| reader.open(open.get_ref(), &mut secrets)).transpose()?;
+    let say = reader.say(own, &mut secrets)?;
     let message = match &own.message {
         Some(message) => reader.message(message)?,
         None => MessageRules { clock: default_clock(remote), ..MessageRules::default() },
@@ -52,6 +55,7 @@ pub(super) fn resolve(
         remote,
         server,
         open: open.unwrap_or_default(),
+        say,
         message: MessageRules {
             clock: if own.message.as_ref().is_none_or(|message| message.get_ref().clock.is_none()) {
                 default_clock(remote)
@@ -87,6 +91,8 @@ struct Reader<'a> {
     environment: Environment<'a>,
     takes: &'static [&'static str],
     kind: ticker::Transport,
+    /// Whether members of rooms speak, and hear each other.
+    has_rooms: bool,
 }
 
 impl Reader<'_> {
@@ -94,6 +100,7 @@ impl Reader<'_> {
         let tables = [
             ("[transport.server]", own.server.as_ref().map(Spanned::span)),
             ("[transport.open]", own.open.as_ref().map(Spanned::span)),
+            ("[transport.send]", own.send.as_ref().map(Spanned::span)),
             ("[transport.message]", own.message.as_ref().map(Spanned::span)),
             ("ca", own.ca.as_ref().map(|ca| ca.span.clone())),
         ];

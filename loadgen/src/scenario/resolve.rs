@@ -197,7 +197,9 @@ impl Resolver<'_> {
             draft.load.processes = values::processes(self.sources, given)?;
         }
         let allowed = self.allows_remote(entry.own);
-        let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed)?;
+        let kind = workload::kind(self.file, self.sources)?;
+        let has_rooms = kind.has_rooms();
+        let peer = peer::resolve(self.sources, self.environment, entry.kind, entry.own, allowed, has_rooms)?;
         if let Some(peer) = &peer {
             // A default is not for it either; its name needs no word for what its url says.
             draft.options.tls = false;
@@ -205,7 +207,6 @@ impl Resolver<'_> {
                 self.spare(&mut draft.load);
             }
         }
-        let kind = workload::kind(self.file, self.sources)?;
         let (engine, is_default) = self.engine(entry, &mut draft, (peer.is_some(), kind))?;
         let clients = entry.axes.iter().find(|axis| axis.key == "load.clients").map(|axis| axis.span.clone());
         let asked =

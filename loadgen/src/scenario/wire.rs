@@ -375,6 +375,9 @@ pub(super) struct Transport {
     /// What is said to a server of your own first.
     #[schemars(with = "Open")]
     pub(super) open: Option<Spanned<Open>>,
+    /// Chat: how a member says something to a server of your own.
+    #[schemars(with = "Send")]
+    pub(super) send: Option<Spanned<Send>>,
     /// How the messages of a server of your own are read.
     #[schemars(with = "Message")]
     pub(super) message: Option<Spanned<Message>>,
@@ -405,6 +408,16 @@ pub(super) struct Open {
     /// WebSocket: what to send into silence.
     #[schemars(with = "Keepalive")]
     pub(super) keepalive: Option<Spanned<Keepalive>>,
+}
+
+/// `[transport.send]`
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Send {
+    /// Socket.IO: the event that carries what is said.
+    pub(super) event: Option<One<String>>,
+    /// What is around it, "{message}" if left out; {room} and {member} say where and by whom.
+    pub(super) message: Option<One<String>>,
 }
 
 /// `keepalive` of `[transport.open]`
@@ -446,6 +459,8 @@ pub(super) struct Message {
     pub(super) sent_at_unit: Option<One<String>>,
     /// Polling: JSON pointer to what fills {after}; without it the last sequence number does.
     pub(super) cursor: Option<One<String>>,
+    /// Chat: JSON pointer to what a member said; without it the message is it.
+    pub(super) said: Option<One<String>>,
     /// Polling: each answer is the whole state.
     pub(super) snapshot: Option<One<bool>>,
     /// How the two clocks are brought together.

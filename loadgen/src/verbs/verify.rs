@@ -52,6 +52,7 @@ async fn ask(arguments: &VerifyArgs, findings: &mut Findings) -> Result<(), Refu
         remote: arguments.allow_remote,
         server: None,
         open: Open::default(),
+        say: None,
         message: MessageRules::default(),
         secrets: Vec::new(),
     };

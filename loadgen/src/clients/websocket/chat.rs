@@ -2,9 +2,11 @@
 
 use std::pin::pin;
 
-use super::{Frames, Ran, Said, close_with};
+use ticker::clock;
+
+use super::{Frames, Ran, Said, close_with, say};
 use crate::{
-    clients::chat::{self, Speaker},
+    clients::chat::{self, Speaker, Speech},
     socket::Socket,
     worker::{Client, ClientError},
 };
@@ -23,15 +25,22 @@ pub(super) async fn converse(
 ) -> Ran {
     let mut speaker = Speaker::new(client);
     let mut closing = pin!(client.closing());
+    if client.plan().rooms_of_others().is_some() {
+        for text in chat::greetings(client) {
+            say(&mut frames, socket, &text).await?;
+        }
+        // Whether it is in its room only the server knows, which has no word for it that is known here.
+        chat::joined(client, stands, (from_ns, clock::now_ns()));
+    }
     loop {
         let said = tokio::select! {
             biased;
             () = &mut closing => break,
             due = speaker.due() => {
                 due?;
-                let (text, _) = speaker.say()?;
+                let Speech { text, payload, .. } = speaker.say()?;
                 frames.text(text).await?;
-                chat::claim_said(socket, text.len() as u64).await;
+                chat::claim_said(client, socket, payload).await;
                 continue;
             }
             said = frames.next() => said?,
@@ -59,7 +68,7 @@ fn take(client: &Client, socket: &Socket, frames: &Frames, said: &Said) -> Resul
         let unit = if frames.are_compressed() { share(text.len() as u64) } else { socket.claim(payload) };
         unit.map(|unit| unit.stamp_ns)
     };
-    if chat::is_count(text) {
+    if client.plan().rooms_of_others().is_none() && chat::is_count(text) {
         claim(0).ok_or(ClientError::Unscanned)?;
         return Ok(true);
     }

@@ -144,8 +144,15 @@ fn subprotocols(client: &Client) -> String {
     match &client.plan().peer {
         Some(peer) if !peer.open.subprotocols.is_empty() => peer.open.subprotocols.join(", "),
         Some(_) if client.worker.mapping.is_some() || client.worker.listening.is_some() => String::new(),
+        // Who only returns or passes on what is said need not know what it means.
+        Some(peer) if peer.say.is_some() || echoes_for_others(client) => String::new(),
         Some(_) | None => ours.to_owned(),
     }
+}
+
+/// Whether a path that is not the protocol's own returns what the client says.
+fn echoes_for_others(client: &Client) -> bool {
+    client.plan().workload.clients_publish() && client.endpoint().path.is_some()
 }
 
 /// The ticker's own subprotocol.

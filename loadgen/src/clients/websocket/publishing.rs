@@ -10,7 +10,7 @@ use ticker::clock;
 use super::{
     super::{
         Ran,
-        publishing::{Messages, begin},
+        publishing::{LOOK_AGAIN_NS, Messages, begin},
     },
     close_with,
     frames::{Frames, Said},
@@ -21,9 +21,6 @@ use crate::{
     socket::Socket,
     worker::{Client, ClientError},
 };
-
-/// How soon it is looked again whether a message was written.
-const LOOK_AGAIN_NS: u64 = 50_000;
 
 pub(super) async fn converse(
     client: &Client,

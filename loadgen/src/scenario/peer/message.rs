@@ -21,6 +21,10 @@ impl Reader<'_> {
             let words = Words { supported: &ClockKind::ALL, planned: &[] };
             rules.clock = values::word(self.sources, "transport.message.clock", clock, &words)?;
         }
+        if self.has_rooms {
+            return self.heard_in_rooms(message, rules);
+        }
+        self.only_in_rooms("transport.message.said", message.said.as_ref().map(|said| &said.span))?;
         if !foreign(message) {
             return Ok(rules);
         }
@@ -113,7 +117,12 @@ impl Reader<'_> {
     }
 
     /// A JSON pointer (RFC 6901). Text is read by named groups alone.
-    fn pointer(&self, key: &str, given: &One<String>, json: bool) -> Result<String, ScenarioError> {
+    pub(super) fn pointer(
+        &self,
+        key: &str,
+        given: &One<String>,
+        json: bool,
+    ) -> Result<String, ScenarioError> {
         let key = format!("transport.message.{key}");
         if !json {
             let advice = "in text, name a group of the pattern so: (?<sequence>\\d+)";

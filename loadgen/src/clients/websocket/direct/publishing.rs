@@ -56,7 +56,7 @@ impl Publishing {
                 TEXT
             }
             Encoding::Binary => {
-                binary::encode_quote(&quote, &mut self.text);
+                binary::encode_padded(&quote, self.quote_bytes, &mut self.text);
                 BINARY
             }
         };
