@@ -339,6 +339,7 @@ async fn run(job: Job, mut stage: watch::Receiver<Stage>, live: Arc<Live>) -> io
     let worker =
         Rc::into_inner(worker).ok_or_else(|| io::Error::other("a client task outlived its worker"))?;
     let (recorder, books) = (worker.recorder.into_inner(), worker.books.into_inner());
+    worker.notes.borrow_mut().heard(recorder.delivered());
     let found = Found::of(recorder, &worker.timeline, books, worker.notes.into_inner(), &worker.live);
     Ok(Found {
         unsocketed_payload: worker.unsocketed_payload.get(),

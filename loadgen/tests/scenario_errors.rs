@@ -334,6 +334,10 @@ fn rooms_of_others() {
         frames("a counter of what is known", "[transport.message]\nsequence = \"/seq\""),
         frames("a place without a slash", "[transport.message]\nsaid = \"text\""),
         events("an event that is not named", "[transport.send]\nmessage = \"{message}\""),
+        events(
+            "arguments that are no JSON",
+            "[transport.send]\nevent = \"say\"\nmessage = \"{room},{message}\"\n[transport.message]\nevent = \"said\"",
+        ),
         events("no event to hear", "[transport.send]\nevent = \"say\""),
         errors(&[(
             "something to say without rooms",
@@ -347,6 +351,17 @@ fn rooms_of_others() {
         )]),
     ];
     insta::assert_snapshot!(text.concat());
+}
+
+#[test]
+fn clients_that_seldom_speak_have_begun_before_the_window() {
+    let warmup = |rate: &str| {
+        let set = format!("feed.updates_per_second={rate}");
+        let text =
+            "[workload]\nkind = \"uplink\"\n[load]\nwarmup = \"1s\"\n[[transport]]\nkind = \"websocket\"\n";
+        plan(text, &["--set", &set]).variants[0].load.warmup.as_millis()
+    };
+    assert_eq!((warmup("20"), warmup("2"), warmup("0.1")), (1_000, 1_000, 20_000));
 }
 
 #[test]

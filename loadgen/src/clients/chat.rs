@@ -18,7 +18,6 @@ use super::{
     request,
 };
 use crate::{
-    plan::peer::Text,
     socket::{Socket, Unit},
     worker::{Client, ClientError, Job},
 };
@@ -56,15 +55,16 @@ pub(super) fn room(client: &Client) -> String {
 /// What the scenario says is to be said first, in the client's room.
 pub(super) fn greetings(client: &Client) -> impl Iterator<Item = String> {
     let greetings = client.plan().peer.iter().flat_map(|peer| &peer.open.send);
-    greetings.map(
-        |text| if client.plan().workload.has_rooms() { placed(client, text) } else { text.filled.clone() },
-    )
+    greetings.map(|text| in_place(client, &text.filled))
 }
 
-/// A text of the scenario with the client's place in it.
-fn placed(client: &Client, text: &Text) -> String {
+/// A text of the scenario, with the client's place in it where rooms are somebody else's.
+pub(super) fn in_place(client: &Client, text: &str) -> String {
+    if client.plan().rooms_of_others().is_none() {
+        return text.to_owned();
+    }
     let member = client.number() % client.plan().feed.symbols;
-    text.filled.replace("{room}", &room(client)).replace("{member}", &member.to_string())
+    text.replace("{room}", &room(client)).replace("{member}", &member.to_string())
 }
 
 /// Somebody heard how many there are, first of all itself: from now on it is told everything.
@@ -92,7 +92,7 @@ pub(super) fn take(client: &Client, text: &[u8], claim: impl FnOnce(u64) -> Opti
         }
         None => {
             claim(0).ok_or(ClientError::Unscanned)?;
-            client.skipped(&String::from_utf8_lossy(text));
+            client.unread(&String::from_utf8_lossy(text));
             Ok(())
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Speaker<'a> {
         let symbol = client.number() % client.plan().feed.symbols;
         let from_ns = if client.before.get() > 0 { clock::now_ns() } else { 0 };
         let say = client.plan().peer.as_ref().and_then(|peer| peer.say.as_ref());
-        let around = say.map_or_else(String::new, |say| placed(client, &say.message));
+        let around = say.map_or_else(String::new, |say| in_place(client, &say.message.filled));
         let (before, after) = around.split_once(MESSAGE).unwrap_or_default();
         Self {
             client,
@@ -188,10 +188,15 @@ impl<'a> Speaker<'a> {
     }
 }
 
-/// The message that was written last has so much payload. In a stream of HTTP/2 the connection's own task writes it.
-pub(super) async fn claim_said(client: &Client, socket: &Socket, payload: u64) -> Unit {
+/// The message that was written last is so long and has so much payload. In a stream of HTTP/2 the connection's own task writes it.
+pub(super) async fn claim_said(client: &Client, socket: &Socket, (payload, length): (u64, usize)) -> Unit {
     loop {
-        if let Some(unit) = socket.claim_sent_payload(payload) {
+        let unit = if payload == length as u64 {
+            socket.claim_sent_payload(payload)
+        } else {
+            socket.claim_published(payload, length as u64)
+        };
+        if let Some(unit) = unit {
             return unit;
         }
         client.worker.pacer.at(clock::now_ns() + super::publishing::LOOK_AGAIN_NS).await;
@@ -210,14 +215,14 @@ pub(super) async fn post(client: &Client, http: &mut Http) -> Ran {
             due = speaker.due() => due?,
         }
         let Speech { text, payload, due_ns } = speaker.say()?;
-        let body = Body::new(Bytes::copy_from_slice(text.as_bytes()));
-        let request = request::build(client, Method::POST, &path, &own, body)?;
-        let response = http.send(request).await?.ok_or(ClientError::Closed)?;
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        let message = || request::build(client, Method::POST, &path, &own, Body::new(body.clone()));
+        let response = http.send_on(client, message).await?;
         if response.status() != StatusCode::NO_CONTENT {
             return Err(ClientError::Status { found: response.status(), expected: "204" });
         }
         response.into_body().collect().await?;
-        claim_said(client, http.socket(), payload).await;
+        claim_said(client, http.socket(), (payload, payload as usize)).await;
         let done_ns = http.socket().last_read_ns();
         client.worker.recorder.borrow_mut().request(due_ns, done_ns, 1);
     }

@@ -128,6 +128,21 @@ impl Http {
         }
     }
 
+    /// Sends a request, on a fresh connection if the server has closed this one between two (RFC 9112 section 9.3.1).
+    pub(super) async fn send_on(
+        &mut self,
+        client: &Client,
+        request: impl Fn() -> Result<Request<Body>, ClientError>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        if let Some(response) = self.send(request()?).await? {
+            return Ok(response);
+        }
+        let fresh = Self::open(client, Bodies::Whole).await?;
+        std::mem::replace(self, fresh).close(client).await;
+        client.reconnected();
+        self.send(request()?).await?.ok_or(ClientError::Closed)
+    }
+
     /// Closes in order, giving up an answer that is still under way.
     pub(super) async fn close(self, client: &Client) {
         let Self { requests, socket, connection, tasks } = self;

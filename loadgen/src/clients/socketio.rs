@@ -365,6 +365,11 @@ impl Session<'_> {
             return Ok(message::take(self.client, &incoming, claim)?.updates);
         }
         claim(0).ok_or(ClientError::Unscanned)?;
+        if let Packet::Event(name, _) = &packet
+            && self.client.plan().rooms_of_others().is_some()
+        {
+            self.client.unread(&format!("event {name}"));
+        }
         match packet {
             Packet::Ping => self.unsaid.push("3".to_owned()),
             // Over polls the handshake has read it.

@@ -141,7 +141,7 @@ pub(super) async fn run(client: &Client, stands: &mut bool) -> Ran {
 /// The url's path and query, or the reference server's; symbols are said in a message.
 fn path(client: &Client) -> String {
     match (&client.endpoint().path, client.symbols()) {
-        (Some(path), _) => path.clone(),
+        (Some(path), _) => super::chat::in_place(client, path),
         (None, _) if client.plan().workload == Workload::Chat => chat::path(client),
         (None, _) if client.plan().workload == Workload::Echo => ECHO_PATH.to_owned(),
         (None, _) if client.plan().workload == Workload::Uplink => UPLINK_PATH.to_owned(),

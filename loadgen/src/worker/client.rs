@@ -271,6 +271,11 @@ impl Client {
         }
     }
 
+    /// A message in a room that nobody of its members said.
+    pub fn unread(&self, text: &str) {
+        self.worker.notes.borrow_mut().unread(text);
+    }
+
     /// The server closed the connection between two requests, and it was opened again.
     pub fn reconnected(&self) {
         self.worker.live.reconnected.fetch_add(1, Ordering::Relaxed);

@@ -53,8 +53,9 @@ async fn converse(client: &Client, stands: &mut bool, http: &mut Http, from_ns: 
             ("origin", client.endpoint().origin()),
         ];
         let own = if request::is_of_a_page(client) { own.as_slice() } else { &own[..2] };
-        let request = request::build(client, Method::POST, PATH, own, Body::new(Bytes::from(said.bytes)))?;
-        let response = http.send(request).await?.ok_or(ClientError::Closed)?;
+        let body = Bytes::from(said.bytes);
+        let report = || request::build(client, Method::POST, PATH, own, Body::new(body.clone()));
+        let response = http.send_on(client, report).await?;
         if response.status() != StatusCode::NO_CONTENT {
             return Err(ClientError::Status { found: response.status(), expected: "204" });
         }

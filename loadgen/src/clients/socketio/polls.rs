@@ -148,6 +148,7 @@ impl Turn<'_> {
 /// length and with a letter before it, so that it is never a number.
 pub(super) fn path(client: &Client, carrier: &str, sid: Option<&str>) -> String {
     let given = client.endpoint().path.as_deref().unwrap_or(PATH);
+    let given = crate::clients::chat::in_place(client, given);
     let mark = if given.contains('?') { '&' } else { '?' };
     let mut path = format!("{given}{mark}EIO=4&transport={carrier}");
     if carrier == "polling" {

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use ticker::clock;
 
-use super::{Frames, Ran, Said, close_with, say};
+use super::{Frames, KeepAlive, Ran, Said, close_with, say};
 use crate::{
     clients::chat::{self, Speaker, Speech},
     socket::Socket,
@@ -25,6 +25,7 @@ pub(super) async fn converse(
 ) -> Ran {
     let mut speaker = Speaker::new(client);
     let mut closing = pin!(client.closing());
+    let mut keepalive = KeepAlive::of(client);
     if client.plan().rooms_of_others().is_some() {
         for text in chat::greetings(client) {
             say(&mut frames, socket, &text).await?;
@@ -39,8 +40,13 @@ pub(super) async fn converse(
             due = speaker.due() => {
                 due?;
                 let Speech { text, payload, .. } = speaker.say()?;
+                let length = text.len();
                 frames.text(text).await?;
-                chat::claim_said(client, socket, payload).await;
+                chat::claim_said(client, socket, (payload, length)).await;
+                continue;
+            }
+            () = keepalive.due(client) => {
+                keepalive.send(client, &mut frames, socket).await?;
                 continue;
             }
             said = frames.next() => said?,

@@ -9,12 +9,12 @@ use ticker::clock;
 
 use super::{
     super::{
-        Ran,
+        Ran, chat,
         publishing::{LOOK_AGAIN_NS, Messages, begin},
     },
-    close_with,
+    KeepAlive, close_with,
     frames::{Frames, Said},
-    take,
+    say, take,
 };
 use crate::{
     plan::{Encoding, Workload},
@@ -28,6 +28,9 @@ pub(super) async fn converse(
     (mut frames, socket): (Frames, &Socket),
     from_ns: u64,
 ) -> Ran {
+    for text in chat::greetings(client) {
+        say(&mut frames, socket, &text).await?;
+    }
     // The handshake was answered: there is nothing to wait for.
     let at_ns = clock::now_ns();
     begin(client, at_ns);
@@ -54,6 +57,7 @@ pub(super) async fn converse(
     };
     let Some(t0_ns) = started else { return close_with(frames, client, rest).await };
     let mut messages = Messages::new(client, t0_ns)?;
+    let mut keepalive = KeepAlive::of(client);
     loop {
         let due_ns = messages.due_ns();
         let said = tokio::select! {
@@ -62,6 +66,10 @@ pub(super) async fn converse(
             () = &mut closing => break,
             () = client.worker.pacer.at(due_ns) => {
                 publish(client, &mut frames, socket, &mut messages).await?;
+                continue;
+            }
+            () = keepalive.due(client) => {
+                keepalive.send(client, &mut frames, socket).await?;
                 continue;
             }
         };

@@ -55,14 +55,32 @@ impl Reader<'_> {
         }
         let message = match given.and_then(|given| given.message.as_ref()) {
             None => Text::plain(MESSAGE),
-            Some(given) if given.value.matches(MESSAGE).count() == 1 => self.text(given, secrets)?,
+            Some(given) if given.value.matches(MESSAGE).count() == 1 && self.carries(&given.value) => {
+                self.text(given, secrets)?
+            }
             Some(given) => {
-                let advice =
-                    "{message} stands for what is said, a JSON object; {room} and {member} may be there too";
-                return Err(self.wrong("transport.send.message", given, "one {message} in it", advice));
+                let advice = "{message} stands for what is said, a JSON object; {room} and {member} may be \
+                              there too, in quotes where it is JSON";
+                let expected = if self.takes.contains(&"event") {
+                    "one {message} among the event's arguments, as JSON: '\"{room}\",{message}'"
+                } else {
+                    "one {message} in it"
+                };
+                return Err(self.wrong("transport.send.message", given, expected, advice));
             }
         };
         Ok(Some(Say { event: event.map(|event| event.value.clone()), message }))
+    }
+
+    /// Whether what is around a message leaves it what it is: an event's arguments are JSON.
+    fn carries(&self, message: &str) -> bool {
+        if !self.takes.contains(&"event") {
+            return true;
+        }
+        let example = message.replace(MESSAGE, "{}").replace("{room}", "room").replace("{member}", "0");
+        let arguments = serde_json::from_str::<Vec<serde_json::Value>>(&format!("[{example}]"));
+        // Text within text would have to be escaped.
+        arguments.is_ok_and(|_| !message.contains("\"{message}\""))
     }
 
     /// What members hear is what members said: where it is, and in which events.
