@@ -15,7 +15,7 @@ use measurement::{
 use crate::{
     clients, conditions,
     crew::Sizes,
-    judged, kernel_memory,
+    judged, kernel_memory, network,
     peers::{self, Lesson},
     plan::{Deflate, Http, VariantPlan},
     process::{Cores, Usage},
@@ -248,8 +248,8 @@ fn bytes(variant: &VariantPlan, found: &Found, evidence: &Evidence) -> Bytes {
     let books = &found.books;
     let kernel_known = books.check.checked > 0;
     let quic = books.quic.map(|quic| Quic { server: server_end(evidence), ..quic });
-    let explained =
-        quic.is_none_or(|quic| quic.ends(evidence.machine.udp_drops).is_none_or(|ends| ends.agree()));
+    let ends = quic.and_then(|quic| quic.ends(evidence.machine.udp_drops));
+    let explained = ends.is_none_or(|ends| ends.agree(network::moves_packets(variant)));
     Bytes {
         received,
         sent,

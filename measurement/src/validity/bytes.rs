@@ -88,7 +88,7 @@ fn quic(findings: &mut Findings, trial: &Trial, evidence: &Evidence) {
             "all",
             "Only our own server tells what its end of QUIC sent and received.",
         ),
-        Some(ends) if !ends.agree() => {
+        Some(ends) if !ends.agree(evidence.emulated) => {
             let QuicWays { down, up } = ends;
             findings.invalid(
                 "quic.ends.identity",
