@@ -275,7 +275,7 @@ async fn an_echo_is_a_round_trip_for_each_message_with_every_byte_of_it() {
 async fn an_echo_of_a_slow_client_is_waited_for() {
     // The last of 12 clients begins 2.3 s after the first: what is due in its window comes long after the trial's.
     let text = "[workload]\nkind = \"echo\"\n[[transport]]\nkind = \"websocket\"\n";
-    let set = ["feed.arrivals=constant", "feed.updates_per_second=0.4", "load.warmup=2s", "load.measure=3s"];
+    let set = ["feed.arrivals=constant", "feed.updates_per_second=0.4", "load.warmup=6s", "load.measure=3s"];
     let (_, trial) = trials::run(trials::cores(), text, &set).await;
     assert_eq!((trial.status, &trial.error), (Status::Complete, &None));
     let updates = &trial.updates;
