@@ -1,7 +1,5 @@
 //! Rooms over every transport that has them: what each member says all of its room hear once, and every byte has its layer.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
-
 use loadgen::{
     plan::Workload,
     scenario::{self, Overrides},

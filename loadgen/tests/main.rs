@@ -2,6 +2,8 @@
 //!
 //! What counts the allocations of the whole process is a program of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 #[path = "common/chromium.rs"]
 mod chromium;
 mod peers;
