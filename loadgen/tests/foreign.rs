@@ -427,8 +427,11 @@ fn what_probe_prints_runs_and_a_running_process_is_watched() {
             "--set",
             &pid.replace("{}", kind),
         ]);
+        // A machine that is taken away meanwhile voids times, and nothing else.
+        let table = String::from_utf8_lossy(&output.stdout);
+        let counted = !table.contains("counts invalid") && !table.contains("bytes invalid");
         assert!(
-            output.status.code() == Some(0),
+            output.status.code() == Some(0) || output.status.code() == Some(3) && counted,
             "{url}: {}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
