@@ -1,6 +1,6 @@
 //! Everything that is tested from outside, in one program: it is linked once, and two tests run at a time all the way.
 //!
-//! What counts the allocations of the whole process is a program of its own.
+//! What counts the allocations of the whole process is a program of its own, and so are the tests of the teaching page.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 

@@ -18,14 +18,13 @@ use super::{
     request,
 };
 use crate::{
+    plan::peer::Say,
     socket::{Socket, Unit},
     worker::{Client, ClientError, Job},
 };
 
 /// The path that messages are posted to.
 const SAY_PATH: &str = "/say";
-/// What stands for a message in what is around it.
-const MESSAGE: &str = "{message}";
 /// What a count of members begins with.
 const ONLINE: &[u8] = br#"{"online":"#;
 
@@ -130,7 +129,7 @@ impl<'a> Speaker<'a> {
         let from_ns = if client.before.get() > 0 { clock::now_ns() } else { 0 };
         let say = client.plan().peer.as_ref().and_then(|peer| peer.say.as_ref());
         let around = say.map_or_else(String::new, |say| in_place(client, &say.message.filled));
-        let (before, after) = around.split_once(MESSAGE).unwrap_or_default();
+        let (before, after) = around.split_once(Say::MESSAGE).unwrap_or_default();
         Self {
             client,
             symbol,
@@ -191,12 +190,7 @@ impl<'a> Speaker<'a> {
 /// The message that was written last is so long and has so much payload. In a stream of HTTP/2 the connection's own task writes it.
 pub(super) async fn claim_said(client: &Client, socket: &Socket, (payload, length): (u64, usize)) -> Unit {
     loop {
-        let unit = if payload == length as u64 {
-            socket.claim_sent_payload(payload)
-        } else {
-            socket.claim_published(payload, length as u64)
-        };
-        if let Some(unit) = unit {
+        if let Some(unit) = socket.claim_published(payload, length as u64) {
             return unit;
         }
         client.worker.pacer.at(clock::now_ns() + super::publishing::LOOK_AGAIN_NS).await;

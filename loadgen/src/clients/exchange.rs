@@ -178,20 +178,14 @@ async fn counted(
     path: &str,
     own: &[(&'static str, String)],
 ) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
-    let mut response = None;
-    if let Some(line) = line {
-        response = line.send(request::get(client, path, own, Body::default())?).await?;
-    }
-    if response.is_none() {
-        let fresh = Http::open(client, Bodies::Whole).await?;
-        if let Some(closed) = line.replace(fresh) {
-            closed.close(client).await;
-            client.reconnected();
+    let request = || request::get(client, path, own, Body::default());
+    let response = match line {
+        Some(line) => line.send_on(client, request).await?,
+        None => {
+            let line = line.insert(Http::open(client, Bodies::Whole).await?);
+            line.send(request()?).await?.ok_or(ClientError::Closed)?
         }
-        if let Some(line) = line {
-            response = line.send(request::get(client, path, own, Body::default())?).await?;
-        }
-    }
-    let (head, body) = response.ok_or(ClientError::Closed)?.into_parts();
+    };
+    let (head, body) = response.into_parts();
     Ok((head.status, head.headers, body.collect().await?.to_bytes()))
 }

@@ -368,7 +368,7 @@ impl Session<'_> {
         if let Packet::Event(name, _) = &packet
             && self.client.plan().rooms_of_others().is_some()
         {
-            self.client.unread(&format!("event {name}"));
+            self.client.unread(name);
         }
         match packet {
             Packet::Ping => self.unsaid.push("3".to_owned()),

@@ -155,6 +155,11 @@ pub struct Say {
     pub message: Text,
 }
 
+impl Say {
+    /// What stands for what is said.
+    pub const MESSAGE: &str = "{message}";
+}
+
 /// How a message is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

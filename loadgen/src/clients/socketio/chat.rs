@@ -1,4 +1,4 @@
-//! A member of a room in a session: what it says, as packets of the namespace of rooms.
+//! A member of a room in a session: what it says, as packets of the namespace that has the rooms.
 
 use std::future::pending;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ticker::clock;
 
 use super::{
-    HANG_UP, PATH,
+    HANG_UP, PATH, clients_chat,
     line::{Answer, Line},
     packets::{self, Open, Packet, SEPARATOR},
 };
@@ -148,7 +148,7 @@ impl Turn<'_> {
 /// length and with a letter before it, so that it is never a number.
 pub(super) fn path(client: &Client, carrier: &str, sid: Option<&str>) -> String {
     let given = client.endpoint().path.as_deref().unwrap_or(PATH);
-    let given = crate::clients::chat::in_place(client, given);
+    let given = clients_chat::in_place(client, given);
     let mark = if given.contains('?') { '&' } else { '?' };
     let mut path = format!("{given}{mark}EIO=4&transport={carrier}");
     if carrier == "polling" {

@@ -1,10 +1,15 @@
 //! `[transport.send]`, and `[transport.message]` where members of rooms hear each other.
 
+use ticker::Transport;
 use toml::Spanned;
 
 use super::Reader;
 use crate::{
-    plan::peer::{MessageRules, Say, Secret, Text},
+    clients,
+    plan::{
+        Workload,
+        peer::{MessageRules, Say, Secret, Text},
+    },
     scenario::{
         error::{Problem, ScenarioError},
         scalar::{One, Span},
@@ -12,8 +17,13 @@ use crate::{
     },
 };
 
-/// What stands for what is said.
-const MESSAGE: &str = "{message}";
+/// Transports that have rooms, and say what the scenario wants to be said.
+fn able() -> Vec<&'static str> {
+    let able = |kind: &Transport| {
+        clients::workloads(*kind).contains(&Workload::Chat) && clients::peer_keys(*kind).contains(&"send")
+    };
+    Transport::ALL.into_iter().filter(able).map(Transport::name).collect()
+}
 
 impl Reader<'_> {
     /// How members say something; `None` where there are no rooms.
@@ -31,9 +41,10 @@ impl Reader<'_> {
             let problem = Problem::Conflict {
                 kind: self.kind.to_string(),
                 what: "`workload.kind = \"chat\"` and `url`".to_owned(),
-                advice:
-                    "a member says something on the connection that it hears by: take websocket or socketio"
-                        .to_owned(),
+                advice: format!(
+                    "a member says something on the connection that it hears by, as of {}",
+                    able().join(", ")
+                ),
             };
             return Err(self.sources.error(problem, url, "this server"));
         }
@@ -54,8 +65,8 @@ impl Reader<'_> {
             return Err(self.no_event("[transport.message]", heard.map_or(url, Spanned::span), advice));
         }
         let message = match given.and_then(|given| given.message.as_ref()) {
-            None => Text::plain(MESSAGE),
-            Some(given) if given.value.matches(MESSAGE).count() == 1 && self.carries(&given.value) => {
+            None => Text::plain(Say::MESSAGE),
+            Some(given) if given.value.matches(Say::MESSAGE).count() == 1 && self.carries(&given.value) => {
                 self.text(given, secrets)?
             }
             Some(given) => {
@@ -77,7 +88,7 @@ impl Reader<'_> {
         if !self.takes.contains(&"event") {
             return true;
         }
-        let example = message.replace(MESSAGE, "{}").replace("{room}", "room").replace("{member}", "0");
+        let example = message.replace(Say::MESSAGE, "{}").replace("{room}", "room").replace("{member}", "0");
         let arguments = serde_json::from_str::<Vec<serde_json::Value>>(&format!("[{example}]"));
         // Text within text would have to be escaped.
         arguments.is_ok_and(|_| !message.contains("\"{message}\""))
