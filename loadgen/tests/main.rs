@@ -8,6 +8,8 @@
 mod chromium;
 mod peers;
 mod python;
+#[path = "common/scenarios.rs"]
+mod scenarios;
 #[path = "common/trials.rs"]
 mod trials;
 #[path = "common/workers.rs"]
@@ -29,6 +31,7 @@ mod history;
 mod live;
 mod mixed;
 mod others;
+mod plans;
 mod processes;
 mod report_page;
 mod same_conditions;

@@ -2,18 +2,22 @@
 //!
 //! Plain structs only: flattened and tagged types lose positions.
 
-use std::{collections::BTreeMap, fmt};
+mod headers;
+mod peer;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
-};
+use serde::Deserialize;
 use ticker::Engine;
 use toml::Spanned;
 
+pub(super) use self::{
+    headers::Headers,
+    peer::{Keepalive, Message, Open, Send, Server},
+};
 use super::{
-    scalar::{AutoOr, Literal, One, OneOrMany, Quantity, Time},
+    scalar::{AutoOr, One, OneOrMany, Quantity, Time},
     schema,
 };
 use crate::plan::{
@@ -381,161 +385,6 @@ pub(super) struct Transport {
     /// How the messages of a server of your own are read.
     #[schemars(with = "Message")]
     pub(super) message: Option<Spanned<Message>>,
-}
-
-/// `[transport.server]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct Server {
-    /// Started fresh for each trial; {port} is filled in, words are split as a shell does.
-    pub(super) command: Option<One<String>>,
-    /// Path that answers with success once the server is ready, such as "/healthz".
-    pub(super) ready: Option<One<String>>,
-    /// A process that runs already: it is watched, not touched.
-    pub(super) pid: Option<One<i128>>,
-}
-
-/// `[transport.open]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct Open {
-    /// Header fields besides those of the profile, or in their place.
-    pub(super) headers: Option<Headers>,
-    /// WebSocket: subprotocols to offer.
-    pub(super) subprotocols: Option<Vec<One<String>>>,
-    /// Messages to send once the connection stands; Socket.IO: events to emit.
-    pub(super) send: Option<Vec<One<String>>>,
-    /// WebSocket: what to send into silence.
-    #[schemars(with = "Keepalive")]
-    pub(super) keepalive: Option<Spanned<Keepalive>>,
-}
-
-/// `[transport.send]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct Send {
-    /// Socket.IO: the event that carries what is said.
-    pub(super) event: Option<One<String>>,
-    /// What is around it, "{message}" if left out; {room} and {member} say where and by whom.
-    pub(super) message: Option<One<String>>,
-}
-
-/// `keepalive` of `[transport.open]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct Keepalive {
-    /// How often, "100ms" to "1h".
-    pub(super) every: Option<One<Time>>,
-    /// "ping", or a text message.
-    pub(super) send: Option<One<String>>,
-}
-
-/// `[transport.message]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct Message {
-    /// How messages are written, "json" if left out.
-    #[schemars(schema_with = "schema::format")]
-    pub(super) format: Option<One<String>>,
-    /// Text: a regular expression with groups named sequence, symbol, symbol_sequence and sent_at.
-    pub(super) pattern: Option<One<String>>,
-    /// SSE and Socket.IO: take only events of this type.
-    pub(super) event: Option<One<String>>,
-    /// Take only messages that have these values at these JSON pointers.
-    #[schemars(with = "BTreeMap<String, One<Literal>>")]
-    pub(super) when: Option<BTreeMap<Spanned<String>, One<Literal>>>,
-    /// JSON pointer to the array of updates; without it a message is one.
-    pub(super) items: Option<One<String>>,
-    /// JSON pointer to the counter over the whole feed.
-    pub(super) sequence: Option<One<String>>,
-    /// JSON pointer to the symbol.
-    pub(super) symbol: Option<One<String>>,
-    /// JSON pointer to a counter by symbol.
-    pub(super) symbol_sequence: Option<One<String>>,
-    /// JSON pointer to the time at which the update was made.
-    pub(super) sent_at: Option<One<String>>,
-    /// Unit of `sent_at`.
-    #[schemars(schema_with = "schema::time_unit")]
-    pub(super) sent_at_unit: Option<One<String>>,
-    /// Polling: JSON pointer to what fills {after}; without it the last sequence number does.
-    pub(super) cursor: Option<One<String>>,
-    /// Chat: JSON pointer to what a member said; without it the message is it.
-    pub(super) said: Option<One<String>>,
-    /// Polling: each answer is the whole state.
-    pub(super) snapshot: Option<One<bool>>,
-    /// How the two clocks are brought together.
-    #[schemars(schema_with = "schema::clock")]
-    pub(super) clock: Option<One<String>>,
-}
-
-/// `headers`: a profile's name, several to sweep over, or a table of header fields.
-#[derive(Clone, Debug)]
-pub(super) enum Headers {
-    /// Profiles.
-    Profiles(OneOrMany<String>),
-    /// Fields in the file's order.
-    Own(Vec<(One<String>, One<String>)>),
-}
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<BareHeaders>::deserialize(deserializer)?;
-        let span = spanned.span();
-        Ok(match spanned.into_inner() {
-            BareHeaders::Profile(value) => {
-                let values = vec![One { value, span: span.clone() }];
-                Self::Profiles(OneOrMany { values, list: false, span })
-            }
-            BareHeaders::Profiles(values) => Self::Profiles(OneOrMany { values, list: true, span }),
-            BareHeaders::Own(mut fields) => {
-                fields.sort_by_key(|(name, _)| name.span.start);
-                Self::Own(fields)
-            }
-        })
-    }
-}
-
-enum BareHeaders {
-    Profile(String),
-    Profiles(Vec<One<String>>),
-    Own(Vec<(One<String>, One<String>)>),
-}
-
-impl<'de> Deserialize<'de> for BareHeaders {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HeadersVisitor)
-    }
-}
-
-struct HeadersVisitor;
-
-impl<'de> Visitor<'de> for HeadersVisitor {
-    type Value = BareHeaders;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a header profile, a list of such names, or a table of header fields")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(BareHeaders::Profile(name.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = list.next_element()? {
-            names.push(name);
-        }
-        Ok(BareHeaders::Profiles(names))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some((name, value)) = map.next_entry::<Spanned<String>, One<String>>()? {
-            let span = name.span();
-            fields.push((One { value: name.into_inner(), span }, value));
-        }
-        Ok(BareHeaders::Own(fields))
-    }
 }
 
 /// The keys that a table takes, read off its own error about an unknown one: the structs stay the only list.
