@@ -7,6 +7,7 @@ use std::fs;
 use measurement::validity::Machine;
 use procfs::{Current as _, CurrentSI as _};
 use ticker::clock;
+use wire::kernel;
 
 /// One reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,9 +37,9 @@ impl Counters {
             }),
             cpu_pressure_us: procfs::CpuPressure::current().ok().map(|pressure| pressure.some.total),
             memory_pressure_us: procfs::MemoryPressure::current().ok().map(|pressure| pressure.some.total),
-            listen_overflows: netstat(&read("/proc/net/netstat"), "ListenOverflows").unwrap_or(0),
+            listen_overflows: kernel::counter(&read("/proc/net/netstat"), "ListenOverflows").unwrap_or(0),
             oom_kills: vmstat(&read("/proc/vmstat"), "oom_kill").unwrap_or(0),
-            udp_drops: netstat(&read("/proc/net/snmp"), "RcvbufErrors").unwrap_or(0),
+            udp_drops: kernel::counter(&read("/proc/net/snmp"), "RcvbufErrors").unwrap_or(0),
         }
     }
 
@@ -64,15 +65,6 @@ impl Counters {
     }
 }
 
-/// A counter of `/proc/net/netstat`: lines of names, each followed by a line of values.
-fn netstat(text: &str, name: &str) -> Option<u64> {
-    let lines: Vec<&str> = text.lines().collect();
-    lines.chunks_exact(2).find_map(|pair| {
-        let mut columns = pair[0].split_ascii_whitespace().zip(pair[1].split_ascii_whitespace());
-        columns.find(|(known, _)| *known == name)?.1.parse().ok()
-    })
-}
-
 /// A counter of `/proc/vmstat`: a name and a value on each line.
 fn vmstat(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.split_once(' ').filter(|(known, _)| *known == name)?.1.parse().ok())
@@ -84,11 +76,6 @@ mod tests {
 
     #[test]
     fn counters_are_found_by_name() {
-        let text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 0 7 9\nIpExt: InNoRoutes\nIpExt: 1\n";
-        assert_eq!(
-            (netstat(text, "ListenOverflows"), netstat(text, "InNoRoutes"), netstat(text, "TCPAbort")),
-            (Some(7), Some(1), None)
-        );
         assert_eq!(vmstat("pgfault 12\noom_kill 3\n", "oom_kill"), Some(3));
         assert_eq!(vmstat("", "oom_kill"), None);
     }

@@ -49,6 +49,9 @@ async fn hold(keys: &str, seconds: u64) -> Trial {
     assert!(said.abs_diff(planned) <= CLIENTS, "{keys}: said {said}, planned {planned}");
     let life = (bytes.whole_life.received.sum(), bytes.whole_life.sent.sum());
     assert_eq!(life, (bytes.kernel.received, bytes.kernel.sent), "{keys}");
+    // A room keeps what was said, and nothing of the buffers that it came in.
+    let memory = trial.server_memory.unwrap();
+    assert!(memory.heap_to < memory.heap_from + planned * 1_000 + 300_000, "{keys}: {memory:?}");
     let classes = trial.validity.classes;
     assert_eq!((classes.counts, classes.bytes), (Verdict::Ok, Verdict::Ok), "{keys}: {:?}", trial.validity);
     trial

@@ -218,3 +218,20 @@ async fn failures_of_the_link_lose_nothing() {
         assert_eq!((trial.clients.reconnected, trial.clients.disconnected), (back, 0), "{kind}");
     }
 }
+
+/// Who says `SYN` twice because the answer was lost has found no full queue.
+#[tokio::test]
+async fn handshakes_that_are_lost_on_the_way_are_no_full_queue() {
+    if packets::available().is_err() {
+        // Relays of connections lose nothing.
+        return;
+    }
+    let text = "[link]\nrtt = \"4ms\"\nloss = \"5%\"\n[[transport]]\nkind = \"websocket\"\n";
+    let (_, trial) = trials::run(trials::cores(), text, &["load.clients=100", "load.measure=500ms"]).await;
+    assert_eq!(trial.clients.connected, 100, "{:?}", trial.error);
+    // A SYN is said again after a second (RFC 6298 section 2.1).
+    assert!(trial.connect.unwrap().max_us > Some(1_000_000.0), "of a hundred handshakes none was lost");
+    let full: Vec<_> =
+        trial.validity.findings.iter().filter(|finding| finding.code == "server.listen_drops").collect();
+    assert!(full.is_empty(), "{full:?}");
+}

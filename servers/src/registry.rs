@@ -162,6 +162,7 @@ pub(crate) struct Registry {
 struct Books {
     open: HashMap<u64, Arc<Record>>,
     connections: ConnectionStats,
+    dropped_by_listener: u64,
     ended: Sums,
     identity: IdentityStats,
     socket: Option<SocketStats>,
@@ -213,9 +214,15 @@ impl Registry {
         books.socket = Some(SocketStats { nodelay: always && socket.nodelay, ..socket });
     }
 
-    /// The listener's count of connections that found its queue full.
-    pub(crate) fn dropped(&self, connections: u64) {
-        lock(&self.books).connections.dropped = connections;
+    /// The listener's count of what it dropped, of which no more found its queue full than the namespace has counted: a network
+    /// that loses packets makes clients say `SYN` again, and a listener drops that too.
+    pub(crate) fn dropped(&self, by_listener: u64) {
+        let mut books = lock(&self.books);
+        // After each accept this is called, and hardly ever is there anything new to ask the system about.
+        if books.dropped_by_listener != by_listener {
+            books.dropped_by_listener = by_listener;
+            books.connections.dropped = by_listener.min(wire::kernel::listen_drops().unwrap_or(u64::MAX));
+        }
     }
 
     /// Accept failed.

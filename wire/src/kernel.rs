@@ -92,9 +92,25 @@ pub fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
     system::congestion_control(fd)
 }
 
-/// Connections and packets that the kernel dropped at the socket; of a listener, those that found its accept queue full.
+/// Connections and packets that the kernel dropped at the socket. Of a listener these are connections that found its accept queue
+/// full, and parts of handshakes that it had before: a `SYN` that came again because the answer was lost on the way.
 pub fn drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
     system::drops(fd)
+}
+
+/// Connections that listeners of this network namespace dropped since it is there (`ListenDrops`); `None` where nobody tells.
+/// A `SYN` that came again is not among them (`tcp_listendrop` of the kernel is called for full queues only).
+pub fn listen_drops() -> Option<u64> {
+    counter(&std::fs::read_to_string("/proc/self/net/netstat").ok()?, "ListenDrops")
+}
+
+/// A counter of `/proc/net/netstat` or `/proc/net/snmp`: a line of names, then a line of values.
+pub fn counter(text: &str, name: &str) -> Option<u64> {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.chunks_exact(2).find_map(|pair| {
+        let mut columns = pair[0].split_ascii_whitespace().zip(pair[1].split_ascii_whitespace());
+        columns.find(|(known, _)| *known == name)?.1.parse().ok()
+    })
 }
 
 #[cfg(target_os = "linux")]
@@ -276,6 +292,16 @@ mod tests {
     fn a_socket_that_dropped_nothing_says_so() {
         let (client, _server) = pair();
         assert_eq!(drops(client.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn counters_of_the_network_are_found_by_name() {
+        let text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 0 7 9\nIpExt: InNoRoutes\nIpExt: 1\n";
+        assert_eq!(
+            ["ListenOverflows", "ListenDrops", "InNoRoutes", "TCPAbort"].map(|name| counter(text, name)),
+            [Some(7), Some(9), Some(1), None]
+        );
+        assert!(listen_drops().is_some());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -44,7 +45,8 @@ async fn say(State(app): State<Arc<App>>, request: Request) -> Response {
             format!("a message has at most {LONGEST_MESSAGE} bytes"),
         );
     };
-    let Ok(text) = Utf8Bytes::try_from(body) else {
+    // A copy: rooms keep messages, and a body is a part of its connection's buffer of some kilobytes, all of which would be kept.
+    let Ok(text) = Utf8Bytes::try_from(Bytes::copy_from_slice(&body)) else {
         return refuse(StatusCode::BAD_REQUEST, "a message is UTF-8 text");
     };
     match app.rooms.room(&place.room) {

@@ -417,18 +417,19 @@ async fn a_client_that_does_not_poll_gets_what_fits_its_buffer_then_a_snapshot_w
     let mut waiting: Vec<String> =
         packets.into_iter().skip_while(|packet| !packet.starts_with("42[\"snapshot\"")).skip(1).collect();
     server.stats_when(|stats| stats.published > newest + 2_000).await;
-    let mut gaps = 0;
-    while gaps == 0 || waiting.len() < 50 {
+    let (mut gaps, mut since) = (0, 0);
+    while gaps == 0 || since < 50 {
         for packet in waiting.drain(..).filter(|packet| packet != "2") {
             if packet.starts_with("42[\"snapshot\"") {
                 let (last, gap, _, seqs) = shape(&argument(&packet, "snapshot"));
                 let brought = seqs.iter().filter(|&&seq| seq > newest).count() as u64;
                 assert_eq!(gap, last - newest - brought);
                 assert!(gap > 0);
-                (newest, gaps) = (last, gaps + 1);
+                (newest, gaps, since) = (last, gaps + 1, 0);
             } else {
                 newest += 1;
                 assert_eq!(seq(&argument(&packet, "quote")), newest);
+                since += 1;
             }
         }
         waiting = polls.packets().await;
