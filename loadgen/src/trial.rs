@@ -198,16 +198,21 @@ fn no_network(error: &std::io::Error) -> String {
     format!("failed to start the emulated network: {error}")
 }
 
-/// The server's counters once it has seen all its clients go.
+/// The server's counters once it has seen all its clients go, and has given back what it held for them: a connection is closed
+/// before the last of its memory is free.
 async fn settled(target: &Target, clients: u32) -> Option<Stats> {
     let patience = SETTLE_TIME + SETTLE_TIME_OF_EACH * clients;
     let until_ns = clock::now_ns() + patience.as_nanos() as u64;
+    let mut held_before = None;
     loop {
         let stats = target.stats().await?;
         let sessions = stats.quic.map_or(0, |quic| quic.open);
-        if stats.connections.open + sessions <= target.askers() || clock::now_ns() > until_ns {
+        let gone = stats.connections.open + sessions <= target.askers();
+        let held = stats.heap.held();
+        if gone && held_before.is_some_and(|before| held >= before) || clock::now_ns() > until_ns {
             return Some(stats);
         }
+        held_before = gone.then_some(held);
         sleep(TICK).await;
     }
 }

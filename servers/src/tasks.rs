@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use hyper::rt::Executor;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
@@ -20,10 +21,16 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Runs `task` as part of the set.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut set = self.set.lock().expect("spawning does not panic");
-        // Ended tasks keep their memory until someone looks.
+        let tasks = self.clone();
+        // Not an async block around it: that would be twice as large, for as long as the connection lives.
+        let task = task.map(move |()| tasks.reap());
+        self.set.lock().expect("spawning does not panic").spawn(task);
+    }
+
+    /// Ended tasks keep their memory until someone looks: the next one to end does.
+    fn reap(&self) {
+        let mut set = self.set.lock().expect("joining does not panic");
         while set.try_join_next().is_some() {}
-        set.spawn(task);
     }
 
     /// Whether the server has begun to stop.
@@ -65,8 +72,6 @@ where
     F: Future + Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.spawn(async {
-            task.await;
-        });
+        self.spawn(task.map(|_| ()));
     }
 }
