@@ -42,7 +42,8 @@ const FLAGS: [&str; 17] = [
     "--mute-audio",
     "--remote-debugging-port=0",
 ];
-/// Ends the browser when the load generator does, however that ends: then our end of the pipe closes.
+/// Ends the browser when the load generator does, however that ends: then our end of the pipe closes. Helpers that outlive the browser
+/// for a moment make its folder anew, so they are told to end, and it is removed twice.
 const WATCHER: &str = r#"dir=$1; shift
 exec 3<&0
 "$@" </dev/null >/dev/null 2>"$dir/stderr" 3<&- &
@@ -52,7 +53,10 @@ reader=$!
 exec 3<&-
 wait "$browser"
 status=$?
-if [ -e "$dir/told" ]; then rm -rf "$dir"; else kill "$reader"; fi
+if [ -e "$dir/told" ]; then
+  trap '' TERM; kill -TERM 0
+  rm -rf "$dir"; sleep 0.3; rm -rf "$dir"
+else kill "$reader"; fi
 exit "$status"
 "#;
 /// Starting takes a second, on a busy machine several.
