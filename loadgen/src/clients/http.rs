@@ -139,8 +139,10 @@ impl Http {
         }
         let fresh = Self::open(client, Bodies::Whole).await?;
         std::mem::replace(self, fresh).close(client).await;
+        let response = self.send(request()?).await?.ok_or(ClientError::Closed)?;
+        // Not before: a link that is down takes connections and resets them, and who is not answered has not come back.
         client.reconnected();
-        self.send(request()?).await?.ok_or(ClientError::Closed)
+        Ok(response)
     }
 
     /// Closes in order, giving up an answer that is still under way.

@@ -60,8 +60,10 @@ impl Line {
         if matches!(sent, Ok(None)) {
             let fresh = Self::open(client).await?;
             std::mem::replace(&mut self, fresh).close(client).await;
-            client.reconnected();
             sent = self.send(client, path, body).await;
+            if matches!(sent, Ok(Some(_))) {
+                client.reconnected();
+            }
         }
         match sent {
             Ok(Some(answer)) => Ok((self, answer)),
