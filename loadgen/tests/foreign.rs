@@ -368,6 +368,9 @@ fn loadgen(arguments: &[&str]) -> Output {
     command.args(arguments).timeout(std::time::Duration::from_secs(60)).output().unwrap()
 }
 
+/// Findings of a machine that is busy with something else; they void times and cost.
+const STARVED: [&str; 3] = ["machine.steal", "loadgen.run_delay", "loadgen.lag."];
+
 #[test]
 fn what_probe_prints_runs_and_a_running_process_is_watched() {
     let stranger = Stranger::start();
@@ -429,14 +432,13 @@ fn what_probe_prints_runs_and_a_running_process_is_watched() {
             &pid,
         ];
         let output = loadgen(&arguments);
-        // A host that takes the processor away voids times: that alone is no fault of the scenario.
+        // A machine that takes the processor away voids times: that alone is no fault of the scenario.
         let table = String::from_utf8_lossy(&output.stdout);
-        let void: Vec<(&str, &str)> =
-            table.lines().filter_map(|line| line.split_once(" INVALID, ")).collect();
-        let of_the_host = void.iter().any(|(_, code)| code.starts_with("machine."))
-            && !void.iter().any(|(classes, _)| classes.contains("counts") || classes.contains("bytes"));
+        let mut void = table.lines().filter_map(|line| line.split_once(" INVALID, ")).peekable();
+        let of_the_machine = void.peek().is_some()
+            && void.all(|(_, code)| STARVED.iter().any(|known| code.starts_with(known)));
         assert!(
-            output.status.success() || output.status.code() == Some(3) && of_the_host,
+            output.status.success() || output.status.code() == Some(3) && of_the_machine,
             "{url}: {table}{}",
             String::from_utf8_lossy(&output.stderr)
         );
