@@ -145,14 +145,20 @@ impl Hubs {
     /// Starts them on a bound listener. They end when the log is closed, within the grace of the settings.
     pub(crate) fn start(listener: TcpListener, app: &Arc<App>, desk: &Desk) -> io::Result<Self> {
         let listener = Arc::new(listener);
-        let runtime = tokio::runtime::Handle::current();
-        let spawn = |number: usize| {
+        let open = |_| {
             let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
-            let mut hub = Hub::new(Arc::clone(&listener), Arc::clone(app), desk.clone(), Arc::clone(&wake))?;
+            let hub = Hub::new(Arc::clone(&listener), Arc::clone(app), desk.clone(), Arc::clone(&wake))?;
             app.log.wakes(Box::new(move || {
                 // A full counter is a hub that is awake.
                 let _ = wake.write(1);
             }));
+            Ok(hub)
+        };
+        // All before the first of them accepts: a crowd at the door would leave the others no descriptors.
+        let hubs: Vec<Hub> =
+            (0..std::thread::available_parallelism()?.get()).map(open).collect::<io::Result<_>>()?;
+        let runtime = tokio::runtime::Handle::current();
+        let spawn = |(number, mut hub): (usize, Hub)| {
             let runtime = runtime.clone();
             std::thread::Builder::new().name(format!("hub-{number}")).spawn(move || {
                 os::finest_timer_slack();
@@ -160,7 +166,7 @@ impl Hubs {
                 hub.run();
             })
         };
-        (0..std::thread::available_parallelism()?.get()).map(spawn).collect::<io::Result<_>>().map(Self)
+        hubs.into_iter().enumerate().map(spawn).collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits for their end; false if one panicked.
