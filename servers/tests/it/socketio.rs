@@ -471,8 +471,9 @@ async fn stopping_ends_every_session_in_order() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
+    // Who reads answers a ping within two seconds, however far behind a busy machine makes it.
     let settings = Settings {
-        heartbeat: Duration::from_millis(500),
+        heartbeat: Duration::from_secs(2),
         stall_timeout: Duration::from_secs(1),
         ..steady(5_000.0)
     };
@@ -482,13 +483,18 @@ async fn a_client_that_does_not_read_is_dropped_and_the_others_do_not_notice() {
     stalled.client.get(WEBSOCKET, UPGRADE).await;
     stalled.client.head().await;
     stalled.say("40").await;
-    let (mut newest, ..) = shape(&other.event("snapshot").await);
-    for _ in 0..15_000 {
-        newest += 1;
-        assert_eq!(seq(&other.event("quote").await), newest);
-    }
+    let (joined, ..) = shape(&other.event("snapshot").await);
+    let mut newest = joined;
+    assert_eq!(server.stats().await.connections.open, 3);
     // The other one, and the question.
-    let stats = server.stats().await;
-    assert_eq!(stats.connections.open, 2, "{stats:?}");
+    while server.stats().await.connections.open > 2 {
+        assert!(newest < joined + 60_000, "not dropped within twelve seconds of quotes");
+        for _ in 0..500 {
+            newest += 1;
+            assert_eq!(seq(&other.event("quote").await), newest);
+        }
+    }
+    newest += 1;
+    assert_eq!(seq(&other.event("quote").await), newest);
     server.stop().await;
 }

@@ -276,9 +276,10 @@ async fn one_session_too_many_is_refused_and_the_others_stay() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_costs_a_cursor_and_is_dropped_in_the_end() {
-    let feed = ticker::FeedSettings { quote_bytes: 20_000, ..steady(400.0).feed };
+    // A second and more of quotes: as far behind may the one who reads be, too.
+    let (feed, replay_window) = (ticker::FeedSettings { quote_bytes: 20_000, ..steady(200.0).feed }, 256);
     let stall_timeout = Duration::from_secs(1);
-    let server = Server::secure(Settings { feed, replay_window: 64, stall_timeout, ..steady(400.0) });
+    let server = Server::secure(Settings { feed, replay_window, stall_timeout, ..steady(200.0) });
     let slow = open(&server, "/webtransport").await;
     let _unread = accept(&slow).await;
     let quick = open(&server, "/webtransport").await;
