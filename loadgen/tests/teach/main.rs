@@ -93,13 +93,13 @@ fn as_late_as_it_must_be(figures: &Value, interval_ms: f64) -> Result<(), String
     }
     // The age of what is shown: P/2 and the mean time between quotes, 25 ms.
     let age_ms = figure(figures, "polling", "age_us") / 1e3;
-    if !(0.89..1.39).contains(&(age_ms / (interval_ms / 2.0 + 25.0))) {
+    if !(0.891..1.381).contains(&(age_ms / (interval_ms / 2.0 + 25.0))) {
         return Err(format!("what polling shows is {age_ms} ms old"));
     }
     // A symbol changes 5 times a second: 1 - (1 - exp(-5 P)) / (5 P).
     let (wrong, changes) = (figure(figures, "polling", "wrong"), 5.0 * interval_ms / 1e3);
     let expected = 1.0 - (1.0 - (-changes).exp()) / changes;
-    if !(0.90..1.185).contains(&(wrong / expected)) {
+    if !(0.901..1.185).contains(&(wrong / expected)) {
         return Err(format!("polling is wrong {wrong} of the time, expected {expected}"));
     }
     for lane in &LANES[1..] {
